@@ -1,0 +1,8 @@
+//! Nouns that every other module shares, and every bound of the crate with its unit and reason.
+
+pub mod limits;
+mod role;
+mod seq;
+
+pub use role::{Role, RoleSet};
+pub use seq::Seq;
