@@ -1,0 +1,24 @@
+//! Configuration: a TOML file, environment and command line -> [`RawConfig`] -> checked [`Config`].
+//!
+//! | file | owns |
+//! |------|------|
+//! | `keys.rs` | the one list of known keys, their environment names, the nearest known key |
+//! | `raw.rs` | the shape of the file, with every default |
+//! | `sources.rs` | which source says what: defaults, file, environment, `--set` |
+//! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
+//!
+//! `docs/CONFIG.md` describes every key to operators; a test here holds it to this code.
+
+mod check;
+mod error;
+mod keys;
+mod raw;
+mod sources;
+
+pub use check::{
+    Applications, Config, Limits, Mode, Submitters, Trace, TraceAddresses, TraceFormat, Users,
+};
+pub use error::ConfigError;
+pub use keys::{KEYS, Key, environment_name, nearest};
+pub use raw::RawConfig;
+pub use sources::{ENVIRONMENT_CONFIG, ENVIRONMENT_PASSWORD, Sources};

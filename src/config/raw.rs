@@ -1,0 +1,160 @@
+//! The shape of the configuration file, with every default.
+
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+use crate::base::{Role, limits};
+
+/// A configuration as it is written: defaults filled in, forms right, values not yet checked.
+///
+/// Every field is a key of `docs/CONFIG.md`, which says what it means.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RawConfig {
+    pub(super) name: String,
+    pub(super) description: Option<String>,
+    pub(super) contact: Option<String>,
+    pub(super) terms: Option<String>,
+    pub(super) key_file: String,
+    pub(super) key_password_file: Option<String>,
+    pub(super) data_dir: String,
+    pub(super) listen: Vec<String>,
+    pub(super) roles: Vec<String>,
+    pub(super) shutdown_timeout: i64,
+    pub(super) users: RawUsers,
+    pub(super) inbox: RawInbox,
+    pub(super) application: RawApplication,
+    pub(super) limits: RawLimits,
+    pub(super) store: RawStore,
+    pub(super) trace: RawTrace,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawUsers {
+    pub(super) mode: String,
+    pub(super) list: Vec<String>,
+    pub(super) max: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawInbox {
+    pub(super) public: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawApplication {
+    pub(super) ids: Value,
+    pub(super) submit: Value,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) connections: i64,
+    pub(super) handshakes: i64,
+    pub(super) query_results: i64,
+    pub(super) network_threads: i64,
+    pub(super) verify_threads: i64,
+    pub(super) reader_threads: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawStore {
+    pub(super) free_space_floor: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawTrace {
+    pub(super) level: String,
+    pub(super) format: String,
+    pub(super) addresses: String,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            name: "mosaicd".to_owned(),
+            description: None,
+            contact: None,
+            terms: None,
+            key_file: "server.key".to_owned(),
+            key_password_file: None,
+            data_dir: "data".to_owned(),
+            listen: vec!["[::]:1320".to_owned(), "0.0.0.0:1320".to_owned()],
+            roles: Role::ALL.iter().map(|role| role.name().to_owned()).collect(),
+            shutdown_timeout: integer(limits::SHUTDOWN_TIMEOUT.as_secs()),
+            users: RawUsers::default(),
+            inbox: RawInbox::default(),
+            application: RawApplication::default(),
+            limits: RawLimits::default(),
+            store: RawStore::default(),
+            trace: RawTrace::default(),
+        }
+    }
+}
+
+impl Default for RawUsers {
+    fn default() -> Self {
+        Self {
+            mode: "list".to_owned(),
+            list: Vec::new(),
+            max: integer(limits::USERS_MAX),
+        }
+    }
+}
+
+impl Default for RawInbox {
+    fn default() -> Self {
+        Self { public: true }
+    }
+}
+
+impl Default for RawApplication {
+    fn default() -> Self {
+        Self {
+            ids: Value::Array(Vec::new()),
+            submit: Value::String("authenticated".to_owned()),
+        }
+    }
+}
+
+impl Default for RawLimits {
+    fn default() -> Self {
+        Self {
+            connections: integer(limits::CONNECTIONS_MAX),
+            handshakes: integer(limits::HANDSHAKES_MAX),
+            query_results: integer(limits::QUERY_RESULTS_MAX),
+            network_threads: 0,
+            verify_threads: 0,
+            reader_threads: integer(limits::READERS_MAX),
+        }
+    }
+}
+
+impl Default for RawStore {
+    fn default() -> Self {
+        Self {
+            free_space_floor: integer(limits::FREE_SPACE_FLOOR_BYTES),
+        }
+    }
+}
+
+impl Default for RawTrace {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: "text".to_owned(),
+            addresses: "short".to_owned(),
+        }
+    }
+}
+
+/// A bound of [`limits`] as TOML writes numbers; all of them fit.
+fn integer(bound: impl TryInto<i64>) -> i64 {
+    bound.try_into().unwrap_or(i64::MAX)
+}
