@@ -28,6 +28,29 @@ pub const HELLO_APPS_MAX: usize = 256;
 /// Most bytes in the body of an extension message other than synchronisation (`extensions.md`).
 pub const EXTENSION_BODY_MAX_BYTES: usize = 64 << 10;
 
+/// Longest table of leap seconds that is read from the system; the real one has 5 KiB.
+pub const LEAP_FILE_MAX_BYTES: u64 = 64 << 10;
+
+/// Most included-tag elements of one filter. Each is one more condition, so a handful says a lot;
+/// the bound keeps the cost of a match to one look-up per tag of the record.
+pub const FILTER_TAG_CONDITIONS_MAX: usize = 64;
+
+/// Nesting of maps and arrays in the body of an extension message; the deepest defined one has 3.
+pub const EXTENSION_DEPTH_MAX: usize = 16;
+
+/// Most bytes of a message that has a type but no defined content (HELLO AUTH, DHT LOOKUP).
+pub const UNDEFINED_MESSAGE_MAX_BYTES: usize = 4 << 10;
+
+/// Most keys a key schedule lists. Its tags, 65 535 bytes of 40 each, can name 1 638; a nostr key
+/// may be listed twice, for signing and for encryption. One signature check each.
+pub const KEY_SCHEDULE_ENTRIES_MAX: usize = 2_048;
+
+/// Most bytes of a profile's payload: a name, a few lines and addresses, never a picture.
+pub const PROFILE_MAX_BYTES: usize = 64 << 10;
+
+/// Nesting of maps, arrays and tags in a profile; the defined fields have none.
+pub const PROFILE_DEPTH_MAX: usize = 16;
+
 /// Most bytes of a bootstrap text, set by the DHT that carries it (`mosaic-wire.md` section 9).
 pub const BOOTSTRAP_MAX_BYTES: usize = 983;
 
@@ -79,6 +102,42 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time from the end of the handshake, or of the first byte on a later stream, to HELLO.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Buffers asked for a UDP socket, each way: the usual default of 208 KiB is a burst of 150 packets.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// Connection attempts waiting for the accept loop, which does no work of its own on them.
+pub const INCOMING_MAX: usize = 1_024;
+
+/// Bytes kept for one connection attempt that waits for the accept loop.
+pub const INCOMING_BUFFER_BYTES: u64 = 16 << 10;
+
+/// Bytes kept for all connection attempts that wait for the accept loop.
+pub const INCOMING_BUFFERS_MAX_BYTES: u64 = 8 << 20;
+
+/// Chunks taken from a stream in one read: a burst of packets is worth one turn of its task.
+pub const STREAM_READ_CHUNKS_MAX: usize = 32;
+
+/// Chunks handed to a stream in one write.
+pub const STREAM_WRITE_CHUNKS_MAX: usize = 64;
+
+/// Messages up to that size are copied together before they are sent; larger ones are shared.
+pub const SEND_COPY_MAX_BYTES: usize = 1 << 10;
+
+/// Bytes copied together into one chunk to send.
+pub const SEND_CHUNK_BYTES: usize = 16 << 10;
+
+/// Pages of results on their way from the store to one stream, all its requests together.
+pub const STREAM_PAGES_MAX: usize = 2;
+
+/// Time that the last words on a stream have to arrive before its connection is closed.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time that the streams of a connection have to finish when the server goes down.
+pub const STREAMS_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Time that closed connections have to reach their peers when the server goes down.
+pub const ENDPOINT_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Silence after which a connection is dropped.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -128,9 +187,55 @@ pub const FREE_SPACE_FLOOR_BYTES: u64 = 1 << 30;
 /// Users an open registration admits (configuration `users.max`); one takes about 100 bytes.
 pub const USERS_MAX: usize = 100_000;
 
+/// Time a client waits for a connection, for HELLO ACK, and for the next reply that it is owed.
+pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Most addresses of one host name that a client tries.
+pub const CLIENT_ADDRESSES_MAX: usize = 8;
+
+/// Head start of one address before the next is tried beside it (RFC 8305 section 5).
+pub const CLIENT_ADDRESS_HEAD_START: Duration = Duration::from_millis(250);
+
+/// Unread bytes a server may have in flight to a client on one stream: 20 MB/s at 100 ms.
+pub const CLIENT_STREAM_WINDOW_BYTES: u32 = 2 << 20;
+
+/// Unread bytes a server may have in flight to a client on all its streams.
+pub const CLIENT_CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+
+/// Messages of one client stream that wait to be sent, or to be taken by the caller.
+pub const CLIENT_QUEUE_MAX_MESSAGES: usize = 256;
+
+/// Bytes of one client stream that wait to be sent, and as many that wait to be taken by the
+/// caller; past it the stream is neither written nor read. One largest message must fit.
+pub const CLIENT_QUEUE_MAX_BYTES: usize = 2 << 20;
+
+/// Keys whose curve points one open query remembers; an author's records come in runs.
+pub const CLIENT_KEYS_REMEMBERED_MAX: usize = 256;
+
+/// How far behind the last proof of delivery a lost subscription resumes: what a server may take
+/// from receiving a record to putting it on a stream that keeps up, and what its clock may slip.
+pub const FOLLOW_OVERLAP: Duration = Duration::from_secs(30);
+
+/// The same where only the local clock tells the time: what a clock may be wrong by.
+pub const FOLLOW_OVERLAP_LOCAL_CLOCK: Duration = Duration::from_secs(300);
+
+/// Interval of the proofs of delivery of a subscription that waits for records.
+pub const FOLLOW_PROOF_INTERVAL: Duration = Duration::from_secs(45);
+
+/// Most record IDs that a followed subscription remembers: 5 800 records a second that keep up.
+/// One takes about 100 bytes.
+pub const FOLLOW_REMEMBERED_MAX_RECORDS: usize = 1 << 19;
+
+/// First wait before a lost subscription connects again.
+pub const FOLLOW_BACKOFF_MIN: Duration = Duration::from_millis(500);
+
+/// Longest wait before a lost subscription connects again.
+pub const FOLLOW_BACKOFF_MAX: Duration = Duration::from_secs(30);
+
 /// Time from SIGTERM to the end of the process.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 const _: () = assert!(RECORD_MAX_BYTES.is_multiple_of(8));
 const _: () = assert!(STREAM_SUBMISSIONS_MAX_BYTES > RECORD_MESSAGE_MAX_BYTES);
+const _: () = assert!(CLIENT_QUEUE_MAX_BYTES >= RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(RECORD_MESSAGE_MAX_BYTES < 1 << 24, "lengths are u24");

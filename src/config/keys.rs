@@ -58,11 +58,9 @@ pub const KEYS: &[Key] = &[
     key("application.ids", Form::WordOrList),
     key("application.submit", Form::WordOrList),
     key("limits.connections", Form::Integer),
-    key("limits.handshakes", Form::Integer),
     key("limits.query_results", Form::Integer),
     key("limits.network_threads", Form::Integer),
     key("limits.verify_threads", Form::Integer),
-    key("limits.reader_threads", Form::Integer),
     key("store.free_space_floor", Form::Integer),
     key("trace.level", Form::Text),
     key("trace.format", Form::Text),
@@ -77,7 +75,10 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
 /// The environment variable that overrides the key at `path`: `users.max` is `MOSAICD_USERS_MAX`.
 #[must_use]
 pub fn environment_name(path: &str) -> String {
-    format!("{ENVIRONMENT_PREFIX}{}", path.replace('.', "_").to_uppercase())
+    format!(
+        "{ENVIRONMENT_PREFIX}{}",
+        path.replace('.', "_").to_uppercase()
+    )
 }
 
 /// The known key whose path is nearest to `path`, by edit distance.
@@ -118,10 +119,8 @@ fn edit_distance(left: &str, right: &str) -> usize {
             let removed = cell(&last, j + 1) + 1;
             let added = cell(&row, j) + 1;
             let mut best = replaced.min(removed).min(added);
-            let swapped = i > 0
-                && j > 0
-                && left.get(i - 1) == Some(to)
-                && right.get(j - 1) == Some(from);
+            let swapped =
+                i > 0 && j > 0 && left.get(i - 1) == Some(to) && right.get(j - 1) == Some(from);
             if swapped {
                 best = best.min(cell(&before_last, j - 1) + 1);
             }
@@ -169,7 +168,10 @@ mod tests {
 
     #[test]
     fn only_a_slip_in_an_environment_name_is_taken_for_a_key() {
-        assert_eq!(near_environment_name("MOSAICD_USERS_MOD"), Some("users.mode"));
+        assert_eq!(
+            near_environment_name("MOSAICD_USERS_MOD"),
+            Some("users.mode")
+        );
         assert_eq!(near_environment_name("MOSAICD_SERVICE_HOST"), None);
         assert_eq!(near_environment_name("MOSAICD_PORT"), None);
     }
@@ -187,7 +189,11 @@ mod tests {
         let page = include_str!("../../docs/CONFIG.md");
         for key in KEYS {
             let row = format!("| `{}` |", key.path);
-            assert!(page.contains(&row), "docs/CONFIG.md has no row for {}", key.path);
+            assert!(
+                page.contains(&row),
+                "docs/CONFIG.md has no row for {}",
+                key.path
+            );
         }
     }
 }

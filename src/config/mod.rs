@@ -6,19 +6,24 @@
 //! | `raw.rs` | the shape of the file, with every default |
 //! | `sources.rs` | which source says what: defaults, file, environment, `--set` |
 //! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
+//! | `template.rs` | the file that `mosaicd init` writes |
+//! | `checked.rs` | what `Config` holds |
 //!
 //! `docs/CONFIG.md` describes every key to operators; a test here holds it to this code.
 
 mod check;
+mod checked;
 mod error;
 mod keys;
 mod raw;
 mod sources;
+mod template;
 
-pub use check::{
+pub use checked::{
     Applications, Config, Limits, Mode, Submitters, Trace, TraceAddresses, TraceFormat, Users,
 };
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
 pub use raw::RawConfig;
 pub use sources::{ENVIRONMENT_CONFIG, ENVIRONMENT_PASSWORD, Sources};
+pub use template::template;

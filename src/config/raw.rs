@@ -54,11 +54,9 @@ pub(super) struct RawApplication {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawLimits {
     pub(super) connections: i64,
-    pub(super) handshakes: i64,
     pub(super) query_results: i64,
     pub(super) network_threads: i64,
     pub(super) verify_threads: i64,
-    pub(super) reader_threads: i64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -86,7 +84,10 @@ impl Default for RawConfig {
             key_password_file: None,
             data_dir: "data".to_owned(),
             listen: vec!["[::]:1320".to_owned(), "0.0.0.0:1320".to_owned()],
-            roles: Role::ALL.iter().map(|role| role.name().to_owned()).collect(),
+            roles: Role::ALL
+                .iter()
+                .map(|role| role.name().to_owned())
+                .collect(),
             shutdown_timeout: integer(limits::SHUTDOWN_TIMEOUT.as_secs()),
             users: RawUsers::default(),
             inbox: RawInbox::default(),
@@ -127,11 +128,9 @@ impl Default for RawLimits {
     fn default() -> Self {
         Self {
             connections: integer(limits::CONNECTIONS_MAX),
-            handshakes: integer(limits::HANDSHAKES_MAX),
             query_results: integer(limits::QUERY_RESULTS_MAX),
             network_threads: 0,
             verify_threads: 0,
-            reader_threads: integer(limits::READERS_MAX),
         }
     }
 }

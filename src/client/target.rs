@@ -1,0 +1,178 @@
+//! Which server to connect to.
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+use super::error::ConnectError;
+use crate::base::limits;
+use crate::identity::ServerTrust;
+
+/// A server: where it listens, and which key it must hold.
+#[derive(Clone, Debug)]
+pub struct Target {
+    host: String,
+    port: u16,
+    trust: ServerTrust,
+}
+
+/// Why a text names no server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TargetError {
+    /// No host in front of the port.
+    #[error("no host")]
+    NoHost,
+    /// The port is no number from 1 to 65535.
+    #[error("the port is not a number from 1 to 65535")]
+    Port,
+    /// Brackets that do not pair, or an IPv6 address without them.
+    #[error("an IPv6 address stands in brackets, as in [::1]:1320")]
+    Brackets,
+}
+
+impl Target {
+    /// The server at `host` (a name, or an IP address without brackets) and UDP port `port`.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16, trust: ServerTrust) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            trust,
+        }
+    }
+
+    /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`; without a port it is 1320.
+    ///
+    /// # Errors
+    /// [`TargetError`], which says what is wrong with the text.
+    pub fn parse(address: &str, trust: ServerTrust) -> Result<Self, TargetError> {
+        let (host, port) = split(address)?;
+        let port = match port {
+            None => DEFAULT_PORT,
+            Some(digits) => match digits.parse() {
+                Ok(0) | Err(_) => return Err(TargetError::Port),
+                Ok(port) => port,
+            },
+        };
+        if host.is_empty() {
+            return Err(TargetError::NoHost);
+        }
+        Ok(Self::new(host, port, trust))
+    }
+
+    /// The host, an IPv6 address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The UDP port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The key demanded of the server.
+    #[must_use]
+    pub const fn trust(&self) -> &ServerTrust {
+        &self.trust
+    }
+
+    /// `host:port`, as [`parse`](Self::parse) reads it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The addresses of the host, in the order in which they should be tried.
+    pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, ConnectError> {
+        if let Ok(ip) = self.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip, self.port)]);
+        }
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await
+            .map_err(|source| ConnectError::Resolve {
+                host: self.host.clone(),
+                source,
+            })?;
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in found {
+            if addresses.len() < limits::CLIENT_ADDRESSES_MAX && !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        if addresses.is_empty() {
+            return Err(ConnectError::NoAddress(self.host.clone()));
+        }
+        Ok(addresses)
+    }
+}
+
+impl From<(SocketAddr, ServerTrust)> for Target {
+    fn from((address, trust): (SocketAddr, ServerTrust)) -> Self {
+        Self::new(address.ip().to_string(), address.port(), trust)
+    }
+}
+
+/// Host and, where there is one, port.
+fn split(address: &str) -> Result<(&str, Option<&str>), TargetError> {
+    if let Some(inside) = address.strip_prefix('[') {
+        let (host, rest) = inside.split_once(']').ok_or(TargetError::Brackets)?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(TargetError::Brackets),
+        };
+    }
+    match address.split_once(':') {
+        Some((_, port)) if port.contains(':') => Err(TargetError::Brackets),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((address, None)),
+    }
+}
+
+/// `mosaic-wire.md` section 8.
+const DEFAULT_PORT: u16 = 1320;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<(&str, u16, &str), TargetError>) {
+        let target = Target::parse(text, ServerTrust::Any);
+        let got = target.map(|t| (t.host().to_owned(), t.port(), t.address()));
+        let expected = expected.map(|(h, p, a)| (h.to_owned(), p, a.to_owned()));
+        assert_eq!(got, expected, "{text}");
+    }
+
+    #[test]
+    fn an_address_is_read_with_and_without_its_port() {
+        check("a.example", Ok(("a.example", 1320, "a.example:1320")));
+        check("192.0.2.1:99", Ok(("192.0.2.1", 99, "192.0.2.1:99")));
+        check("[::1]", Ok(("::1", 1320, "[::1]:1320")));
+        check("[2001:db8::1]:7", Ok(("2001:db8::1", 7, "[2001:db8::1]:7")));
+    }
+
+    #[test]
+    fn a_broken_address_says_what_is_wrong() {
+        check("", Err(TargetError::NoHost));
+        check(":1320", Err(TargetError::NoHost));
+        check("a:", Err(TargetError::Port));
+        check("a:0", Err(TargetError::Port));
+        check("a:65536", Err(TargetError::Port));
+        check("::1", Err(TargetError::Brackets));
+        check("[::1", Err(TargetError::Brackets));
+        check("[::1]1320", Err(TargetError::Brackets));
+    }
+
+    #[tokio::test]
+    async fn an_ip_address_is_not_looked_up() {
+        let target = Target::new("::1", 9, ServerTrust::Any);
+        let expected: SocketAddr = "[::1]:9".parse().unwrap();
+        assert_eq!(target.resolve().await.unwrap(), [expected]);
+    }
+}

@@ -1,0 +1,323 @@
+//! Values and ranges: [`RawConfig`] -> [`Config`].
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::Value;
+use tracing_subscriber::EnvFilter;
+
+use super::checked::{
+    Applications, Config, Limits, Mode, Submitters, Trace, TraceAddresses, TraceFormat, Users,
+};
+use super::error::ConfigError;
+use super::raw::RawConfig;
+use crate::base::{Role, RoleSet, limits};
+use crate::wire::PublicKey;
+
+impl Config {
+    /// Checks every value of `raw`; relative paths are taken from `folder`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first value out of its range.
+    pub fn check(raw: &RawConfig, mode: Mode, folder: &Path) -> Result<Self, ConfigError> {
+        let listed = keys("users.list", &raw.users.list)?;
+        let users_max = integer("users.max", raw.users.max, 1..=USERS_CEILING)?;
+        Ok(Self {
+            mode,
+            name: text("name", &raw.name, 1..=NAME_MAX_BYTES)?,
+            description: optional("description", raw.description.as_deref(), TEXT_MAX_BYTES)?,
+            contact: optional("contact", raw.contact.as_deref(), TEXT_MAX_BYTES)?,
+            terms: optional("terms", raw.terms.as_deref(), TEXT_MAX_BYTES)?,
+            key_file: path("key_file", &raw.key_file, folder)?,
+            key_password_file: raw
+                .key_password_file
+                .as_deref()
+                .map(|file| path("key_password_file", file, folder))
+                .transpose()?,
+            data_dir: path("data_dir", &raw.data_dir, folder)?,
+            listen: addresses(&raw.listen, mode)?,
+            roles: roles(&raw.roles)?,
+            shutdown_timeout: Duration::from_secs(integer(
+                "shutdown_timeout",
+                raw.shutdown_timeout,
+                1..=600,
+            )?),
+            users: Users {
+                listed,
+                open_max: word(
+                    "users.mode",
+                    &raw.users.mode,
+                    |mode| match mode {
+                        "list" => Some(None),
+                        "open" => Some(Some(users_max)),
+                        _ => None,
+                    },
+                    "\"list\", \"open\"",
+                )?,
+            },
+            inbox_public: raw.inbox.public,
+            applications: applications(&raw.application.ids)?,
+            application_submitters: submitters(&raw.application.submit)?,
+            limits: Limits::check(raw)?,
+            free_space_floor_bytes: integer(
+                "store.free_space_floor",
+                raw.store.free_space_floor,
+                0..=i64::MAX,
+            )?,
+            trace: Trace::check(raw)?,
+        })
+    }
+}
+
+impl Limits {
+    fn check(raw: &RawConfig) -> Result<Self, ConfigError> {
+        let raw = &raw.limits;
+        Ok(Self {
+            connections: integer("limits.connections", raw.connections, 1..=1_000_000)?,
+            query_results: integer(
+                "limits.query_results",
+                raw.query_results,
+                1..=i64::from(u32::MAX),
+            )?,
+            network_threads: threads("limits.network_threads", raw.network_threads)?,
+            verify_threads: threads("limits.verify_threads", raw.verify_threads)?,
+        })
+    }
+}
+
+impl Trace {
+    fn check(raw: &RawConfig) -> Result<Self, ConfigError> {
+        let raw = &raw.trace;
+        if EnvFilter::builder().parse(&raw.level).is_err() || raw.level.is_empty() {
+            return Err(refused(
+                "trace.level",
+                quoted(&raw.level),
+                "error, warn, info, debug, trace, or directives such as \"warn,mosaicd=debug\"",
+            ));
+        }
+        Ok(Self {
+            level: raw.level.clone(),
+            format: word(
+                "trace.format",
+                &raw.format,
+                |format| match format {
+                    "text" => Some(TraceFormat::Text),
+                    "json" => Some(TraceFormat::Json),
+                    _ => None,
+                },
+                "\"text\", \"json\"",
+            )?,
+            addresses: word(
+                "trace.addresses",
+                &raw.addresses,
+                |addresses| match addresses {
+                    "short" => Some(TraceAddresses::Short),
+                    "full" => Some(TraceAddresses::Full),
+                    _ => None,
+                },
+                "\"short\", \"full\"",
+            )?,
+        })
+    }
+}
+
+fn refused(key: &'static str, value: String, allowed: impl Into<String>) -> ConfigError {
+    ConfigError::Value {
+        key,
+        value,
+        allowed: allowed.into(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+fn integer<T: TryFrom<i64>>(
+    key: &'static str,
+    value: i64,
+    range: RangeInclusive<i64>,
+) -> Result<T, ConfigError> {
+    let allowed = || match *range.end() {
+        i64::MAX => format!("{} and more", range.start()),
+        end => format!("{} to {end}", range.start()),
+    };
+    let fitting = Some(value).filter(|value| range.contains(value));
+    fitting
+        .and_then(|value| T::try_from(value).ok())
+        .ok_or_else(|| refused(key, value.to_string(), allowed()))
+}
+
+/// A number of threads; 0 leaves one processor to the rest of the server.
+fn threads(key: &'static str, value: i64) -> Result<usize, ConfigError> {
+    let asked: usize = integer(key, value, 0..=256)?;
+    if asked > 0 {
+        return Ok(asked);
+    }
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(processors.saturating_sub(1).max(1))
+}
+
+fn text(
+    key: &'static str,
+    value: &str,
+    bytes: RangeInclusive<usize>,
+) -> Result<String, ConfigError> {
+    if bytes.contains(&value.len()) {
+        return Ok(value.to_owned());
+    }
+    let allowed = format!("a text of {} to {} bytes", bytes.start(), bytes.end());
+    Err(refused(key, format!("{} bytes long", value.len()), allowed))
+}
+
+/// A text that may be left out; an empty one counts as left out.
+fn optional(
+    key: &'static str,
+    value: Option<&str>,
+    max_bytes: usize,
+) -> Result<Option<String>, ConfigError> {
+    value
+        .filter(|value| !value.is_empty())
+        .map(|value| text(key, value, 1..=max_bytes))
+        .transpose()
+}
+
+fn word<T>(
+    key: &'static str,
+    value: &str,
+    meaning: impl Fn(&str) -> Option<T>,
+    allowed: &str,
+) -> Result<T, ConfigError> {
+    meaning(value).ok_or_else(|| refused(key, quoted(value), allowed))
+}
+
+fn path(key: &'static str, value: &str, folder: &Path) -> Result<PathBuf, ConfigError> {
+    if value.is_empty() {
+        return Err(refused(key, quoted(value), "a path"));
+    }
+    Ok(folder.join(value))
+}
+
+fn addresses(values: &[String], mode: Mode) -> Result<Vec<SocketAddr>, ConfigError> {
+    let key = "listen";
+    if values.is_empty() || values.len() > LISTENERS_MAX {
+        let allowed = format!("1 to {LISTENERS_MAX} addresses");
+        return Err(refused(key, format!("a list of {}", values.len()), allowed));
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::with_capacity(values.len());
+    for value in values {
+        let address: SocketAddr = value.parse().map_err(|_| {
+            let allowed = "addresses with a port, such as \"0.0.0.0:1320\" or \"[::]:1320\"";
+            refused(key, quoted(value), allowed)
+        })?;
+        if mode == Mode::Dev && !address.ip().to_canonical().is_loopback() {
+            let allowed = "addresses of this machine only (127.0.0.1, [::1]) with --dev";
+            return Err(refused(key, quoted(value), allowed));
+        }
+        if address.port() != 0 && addresses.contains(&address) {
+            return Err(refused(key, quoted(value), "no address twice"));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+fn roles(values: &[String]) -> Result<RoleSet, ConfigError> {
+    let names = Role::ALL.map(Role::name).join(", ");
+    if values.is_empty() {
+        return Err(refused(
+            "roles",
+            "empty".to_owned(),
+            format!("one or more of {names}"),
+        ));
+    }
+    values
+        .iter()
+        .map(|name| Role::from_name(name).ok_or_else(|| refused("roles", quoted(name), &names)))
+        .collect()
+}
+
+/// Master keys, sorted and without repetition.
+fn keys(key: &'static str, values: &[String]) -> Result<Vec<PublicKey>, ConfigError> {
+    if values.len() > limits::USERS_MAX {
+        let allowed = format!("at most {} keys", limits::USERS_MAX);
+        return Err(refused(key, format!("a list of {}", values.len()), allowed));
+    }
+    let sorted: Result<BTreeSet<PublicKey>, ConfigError> = values
+        .iter()
+        .map(|value| {
+            value
+                .parse()
+                .map_err(|_| refused(key, quoted(value), "public keys of users (mopub0...)"))
+        })
+        .collect();
+    Ok(sorted?.into_iter().collect())
+}
+
+fn applications(value: &Value) -> Result<Applications, ConfigError> {
+    let key = "application.ids";
+    let allowed = "\"any\", or a list of IDs (99) and of kinds of an ID (\"1:4\")";
+    let items = match value {
+        Value::String(any) if any == "any" => return Ok(Applications::Any),
+        Value::String(_) => std::slice::from_ref(value),
+        Value::Array(items) => items.as_slice(),
+        _ => return Err(refused(key, value.to_string(), allowed)),
+    };
+    if items.len() > APPLICATIONS_MAX {
+        let allowed = format!("at most {APPLICATIONS_MAX} entries");
+        return Err(refused(key, format!("a list of {}", items.len()), allowed));
+    }
+    let listed: Option<Vec<_>> = items.iter().map(application).collect();
+    listed
+        .map(Applications::Listed)
+        .ok_or_else(|| refused(key, value.to_string(), allowed))
+}
+
+/// `99`, `"99"` or `"1:4"`.
+fn application(item: &Value) -> Option<(u32, Option<u16>)> {
+    match item {
+        Value::Integer(id) => Some((u32::try_from(*id).ok()?, None)),
+        Value::String(text) => match text.split_once(':') {
+            Some((id, kind)) => Some((id.parse().ok()?, Some(kind.parse().ok()?))),
+            None => Some((text.parse().ok()?, None)),
+        },
+        _ => None,
+    }
+}
+
+fn submitters(value: &Value) -> Result<Submitters, ConfigError> {
+    let key = "application.submit";
+    let allowed = "\"anyone\", \"authenticated\", or a list of public keys (mopub0...)";
+    match value {
+        Value::String(word) if word == "anyone" => Ok(Submitters::Anyone),
+        Value::String(word) if word == "authenticated" => Ok(Submitters::Authenticated),
+        Value::String(text) => Ok(Submitters::Listed(keys(key, std::slice::from_ref(text))?)),
+        Value::Array(items) => {
+            let texts: Option<Vec<String>> = items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect();
+            let texts = texts.ok_or_else(|| refused(key, value.to_string(), allowed))?;
+            Ok(Submitters::Listed(keys(key, &texts)?))
+        }
+        _ => Err(refused(key, value.to_string(), allowed)),
+    }
+}
+
+/// Longest name: INFO shows it in one line.
+const NAME_MAX_BYTES: usize = 128;
+
+/// Longest text of INFO; all of them fit a body of an extension message with room to spare.
+const TEXT_MAX_BYTES: usize = 4 << 10;
+
+/// Most entries of `application.ids`; INFO lists them.
+const APPLICATIONS_MAX: usize = 1_024;
+
+/// Most addresses to listen on.
+const LISTENERS_MAX: usize = 16;
+
+/// Highest `users.max`: at about 100 bytes a user it takes a gigabyte.
+const USERS_CEILING: i64 = 10_000_000;

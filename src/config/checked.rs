@@ -1,0 +1,129 @@
+//! What a configuration is once every value in it was checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::base::RoleSet;
+use crate::wire::PublicKey;
+
+/// A configuration in which every value is in its range.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whether this is a server for one machine or for the world.
+    pub mode: Mode,
+    /// What INFO calls the server.
+    pub name: String,
+    /// What INFO says the server is for.
+    pub description: Option<String>,
+    /// How INFO says the operator is reached.
+    pub contact: Option<String>,
+    /// The terms of use, or where they are.
+    pub terms: Option<String>,
+    /// The file of the server's secret key.
+    pub key_file: PathBuf,
+    /// The file whose first line is the password of the key file.
+    pub key_password_file: Option<PathBuf>,
+    /// The folder of everything the server stores.
+    pub data_dir: PathBuf,
+    /// Where to listen; at least one address, no two alike. Port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// The roles the operator wants; which of them are open is decided at run time.
+    pub roles: RoleSet,
+    /// Time from the order to stop to the end of the process.
+    pub shutdown_timeout: Duration,
+    /// Whom the three user roles serve.
+    pub users: Users,
+    /// Whether anyone may read the public records of an inbox.
+    pub inbox_public: bool,
+    /// Which applications the application role serves.
+    pub applications: Applications,
+    /// Who may submit to the application role.
+    pub application_submitters: Submitters,
+    /// Bounds that depend on the machine.
+    pub limits: Limits,
+    /// Free bytes on the disk under which submissions are turned away.
+    pub free_space_floor_bytes: u64,
+    /// What the trace says, and how.
+    pub trace: Trace,
+}
+
+/// For whom the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For the world: roles open as reachability allows.
+    Public,
+    /// `--dev`: loopback only, every role open for this machine.
+    Dev,
+}
+
+/// Whom the three user roles serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Users {
+    /// Master keys that are always served, sorted.
+    pub listed: Vec<PublicKey>,
+    /// Most users that may register themselves by connecting; `None` closes registration.
+    pub open_max: Option<usize>,
+}
+
+/// Which applications the application role serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applications {
+    /// All of them.
+    Any,
+    /// Application IDs, each with one kind of it or (`None`) all its kinds.
+    Listed(Vec<(u32, Option<u16>)>),
+}
+
+/// Who may submit to the application role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitters {
+    /// Anyone, anonymous clients included.
+    Anyone,
+    /// Anyone who shows a key.
+    Authenticated,
+    /// These master keys, sorted.
+    Listed(Vec<PublicKey>),
+}
+
+/// Bounds that depend on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at a time, all listeners together.
+    pub connections: usize,
+    /// Records that one query delivers at most.
+    pub query_results: u32,
+    /// Threads of the network.
+    pub network_threads: usize,
+    /// Threads that check signatures.
+    pub verify_threads: usize,
+}
+
+/// What the trace says, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// A level, or the directives of `tracing_subscriber::EnvFilter`.
+    pub level: String,
+    /// Text or JSON.
+    pub format: TraceFormat,
+    /// How much of a peer's address is written.
+    pub addresses: TraceAddresses,
+}
+
+/// Form of a line of the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much of a peer's address is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceAddresses {
+    /// The network only: /24 of IPv4, /48 of IPv6.
+    Short,
+    /// All of it.
+    Full,
+}

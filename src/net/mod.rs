@@ -1,0 +1,44 @@
+//! The QUIC listener: sockets, admission, and the dull loops that drive the sessions.
+//!
+//! ```text
+//! Listener ── accept loop per socket ── connection task ── stream task ── request tasks
+//!                 Retry, permits          accept streams     session        pages of the store
+//! ```
+//!
+//! Every task is owned by the one before it in that line, which joins it and traces its panic.
+//! What a stream does is decided by [`session`](crate::session); this module reads, writes, waits,
+//! and carries out. Two things keep it in bounds: a stream whose outbox is full reads nothing more,
+//! neither from its peer nor from the store, and whatever is counted is a permit that is given back
+//! when its owner is dropped.
+//!
+//! The driver of a stream knows its transport as a pair of small traits only, so that other
+//! transports can stand beside QUIC.
+//!
+//! # Source
+//! `mosaic-wire.md` section 8: QUIC, streams, Retry.
+
+mod connection;
+mod error;
+mod gets;
+mod ingest;
+mod link;
+mod listener;
+mod live;
+mod outbox;
+mod quic;
+mod readers;
+mod requester;
+mod requests;
+mod services;
+mod sight;
+mod signals;
+mod socket;
+mod stored;
+mod stream;
+mod submissions;
+
+pub use error::NetError;
+pub use ingest::{Ingest, Reply, SubmitJob};
+pub use listener::Listener;
+pub use services::{InfoSource, Services};
+pub use signals::Control;

@@ -1,0 +1,108 @@
+//! Who asks: a peer, and the master for whom its key speaks at the moment.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::readers::Readers;
+use crate::base::Role;
+use crate::identity::{Directory, Peer};
+use crate::policy::{Reader, Submitter};
+use crate::wire::PublicKey;
+
+/// The peer of one connection. Its streams and their requests share it.
+///
+/// The peer's key is a signing key; whose it is changes as key schedules arrive. The answer is kept
+/// with the directory's epoch, and looked up again, off the async workers, when that has moved.
+pub(super) struct Requester {
+    peer: Peer,
+    directory: Arc<Directory>,
+    readers: Readers,
+    resolved: Mutex<Option<Resolved>>,
+}
+
+#[derive(Clone, Copy)]
+struct Resolved {
+    epoch: u64,
+    master: Option<PublicKey>,
+}
+
+impl Requester {
+    pub(super) fn new(peer: Peer, directory: Arc<Directory>, readers: Readers) -> Self {
+        Self {
+            peer,
+            directory,
+            readers,
+            resolved: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// Whether what is known of the peer's master still holds.
+    pub(super) fn is_fresh(&self) -> bool {
+        match self.peer {
+            Peer::Anonymous => true,
+            Peer::Known(_) => self
+                .resolved()
+                .is_some_and(|resolved| resolved.epoch == self.directory.epoch()),
+        }
+    }
+
+    /// Looks the master up again if the directory moved. Where that fails the peer speaks for
+    /// nobody until the next time.
+    pub(super) async fn refresh(&self) {
+        let Some(key) = self.peer.key().copied() else {
+            return;
+        };
+        if self.is_fresh() {
+            return;
+        }
+        let directory = Arc::clone(&self.directory);
+        let looked_up = self.readers.run(move || {
+            // The epoch first: a change during the lookup leaves the answer stale, not wrong.
+            let epoch = directory.epoch();
+            let master = directory.master_of(&key);
+            Resolved { epoch, master }
+        });
+        let resolved = looked_up.await.ok();
+        *self.resolved() = resolved;
+    }
+
+    /// Who reads, on a stream bound to `bound` and `app`.
+    pub(super) fn reader(&self, bound: Option<Role>, app: Option<u32>) -> Reader {
+        Reader {
+            peer: self.peer,
+            master: self.master(),
+            bound,
+            app,
+        }
+    }
+
+    /// Who submits, on a stream bound to `bound` and `app`.
+    pub(super) fn submitter(&self, bound: Option<Role>, app: Option<u32>) -> Submitter {
+        Submitter {
+            peer: self.peer,
+            master: self.master(),
+            bound,
+            app,
+        }
+    }
+
+    fn master(&self) -> Option<PublicKey> {
+        self.resolved().and_then(|resolved| resolved.master)
+    }
+
+    fn resolved(&self) -> MutexGuard<'_, Option<Resolved>> {
+        self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requester")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,267 @@
+//! The reads of one stream: a task for each, and the narrow channel on which their pages come.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use super::gets::Gets;
+use super::live;
+use super::readers::{ReaderPanicked, Readers};
+use super::sight::Sight;
+use super::stored::{self, Stored};
+use crate::base::limits::STREAM_PAGES_MAX;
+use crate::fanout::Fanout;
+use crate::session::{Event, ReadRequest, Ticket};
+use crate::store::{Entry, Store, StoreError};
+use crate::wire::{Filter, Record, ResultCode};
+
+/// The reads of one stream. Dropping it ends them all.
+///
+/// A read takes a place in the channel before it takes a page from the store, so that all reads of
+/// a stream together hold [`STREAM_PAGES_MAX`] pages, and a client that stops reading stops them.
+#[derive(Debug)]
+pub(super) struct Requests {
+    source: Arc<Source>,
+    tasks: JoinSet<()>,
+    running: HashMap<Ticket, AbortHandle>,
+    tickets: HashMap<Id, Ticket>,
+    sender: mpsc::Sender<Told>,
+    told: mpsc::Receiver<Told>,
+}
+
+/// Where the reads of all streams read.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) store: Store,
+    pub(super) fanout: Fanout,
+    pub(super) readers: Readers,
+    /// Records a request without a limit delivers.
+    pub(super) results_max: u32,
+}
+
+/// What a read has to tell its stream.
+#[derive(Debug)]
+struct Told {
+    ticket: Ticket,
+    news: News,
+}
+
+#[derive(Debug)]
+enum News {
+    Records(Vec<Record>),
+    LocallyComplete,
+    Ended(ResultCode),
+}
+
+/// One read, as its task sees it.
+pub(super) struct Request {
+    pub(super) source: Arc<Source>,
+    pub(super) sight: Arc<Sight>,
+    ticket: Ticket,
+    sender: mpsc::Sender<Told>,
+}
+
+/// A place for one page on its way to the stream.
+pub(super) struct Place<'a> {
+    ticket: Ticket,
+    permit: mpsc::Permit<'a, Told>,
+}
+
+/// Why a read ends early.
+#[derive(Debug, Error)]
+pub(super) enum Stop {
+    /// The stream is gone.
+    #[error("the stream is gone")]
+    Gone,
+    /// More would be delivered than is allowed.
+    #[error("the request matches more than is delivered")]
+    TooOpen,
+    /// The store could not be read.
+    #[error("the store could not be read")]
+    Store(#[from] StoreError),
+    /// A reader panicked, which was traced.
+    #[error(transparent)]
+    Panicked(#[from] ReaderPanicked),
+    /// The log has no more to read, and yet the subscription is behind.
+    #[error("the log ends before what was published")]
+    Stalled,
+}
+
+impl Requests {
+    pub(super) fn new(source: Arc<Source>) -> Self {
+        let (sender, told) = mpsc::channel(STREAM_PAGES_MAX);
+        Self {
+            source,
+            tasks: JoinSet::new(),
+            running: HashMap::new(),
+            tickets: HashMap::new(),
+            sender,
+            told,
+        }
+    }
+
+    /// Begins to carry out a read. The session bounds how many there are at a time.
+    pub(super) fn start(&mut self, ticket: Ticket, request: ReadRequest, sight: Sight) {
+        let task = Request {
+            source: Arc::clone(&self.source),
+            sight: Arc::new(sight),
+            ticket,
+            sender: self.sender.clone(),
+        };
+        let handle = self.tasks.spawn(task.run(request));
+        self.tickets.insert(handle.id(), ticket);
+        self.running.insert(ticket, handle);
+    }
+
+    /// Ends a read at once: nothing more is told of it.
+    pub(super) fn cancel(&mut self, ticket: Ticket) {
+        if let Some(handle) = self.running.remove(&ticket) {
+            handle.abort();
+        }
+    }
+
+    /// Waits for what a read has to tell.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Event {
+        loop {
+            let event = tokio::select! {
+                // We hold a sender ourselves, so the channel never closes.
+                Some(told) = self.told.recv() => self.event(told),
+                Some(joined) = self.tasks.join_next_with_id() => {
+                    self.joined(joined.map(|(id, ())| id))
+                }
+            };
+            if let Some(event) = event {
+                return event;
+            }
+        }
+    }
+
+    /// Ends every read, and returns when none is left.
+    pub(super) async fn shutdown(&mut self) {
+        self.running.clear();
+        self.tasks.abort_all();
+        while let Some(joined) = self.tasks.join_next_with_id().await {
+            self.joined(joined.map(|(id, ())| id));
+        }
+    }
+
+    /// What the session is told; nothing of a read that was cancelled.
+    fn event(&mut self, told: Told) -> Option<Event> {
+        let Told { ticket, news } = told;
+        if !self.running.contains_key(&ticket) {
+            return None;
+        }
+        Some(match news {
+            News::Records(records) => Event::Records { ticket, records },
+            News::LocallyComplete => Event::LocallyComplete { ticket },
+            News::Ended(result) => {
+                self.running.remove(&ticket);
+                Event::Ended { ticket, result }
+            }
+        })
+    }
+
+    /// A task is over. One that panicked cannot say so itself.
+    fn joined(&mut self, joined: Result<Id, JoinError>) -> Option<Event> {
+        let id = joined.as_ref().map_or_else(JoinError::id, |id| *id);
+        let ticket = self.tickets.remove(&id)?;
+        let error = joined.err().filter(JoinError::is_panic)?;
+        tracing::error!(%error, "a read panicked");
+        self.running.remove(&ticket)?;
+        Some(Event::Ended {
+            ticket,
+            result: ResultCode::GeneralError,
+        })
+    }
+}
+
+impl Request {
+    async fn run(self, request: ReadRequest) {
+        let outcome = match request {
+            ReadRequest::Get(references) => Gets::new(references).run(&self).await,
+            ReadRequest::Query { filter, limit } => self.query(filter, limit).await,
+            ReadRequest::Subscribe { filter, limit } => self.subscribe(filter, limit).await,
+        };
+        let result = match outcome {
+            Ok(()) => ResultCode::Success,
+            Err(stop) => match stop.result() {
+                Some(result) => result,
+                None => return,
+            },
+        };
+        if let Ok(place) = self.place().await {
+            place.send(News::Ended(result));
+        }
+    }
+
+    async fn query(&self, filter: Filter, limit: u16) -> Result<(), Stop> {
+        let until = self.source.store.tail();
+        Stored::new(filter, limit, until).run(self).await
+    }
+
+    /// Registers first and reads the store second: what is published from the registration on
+    /// waits in the mailbox, so between stored and live there is no gap.
+    async fn subscribe(&self, filter: Filter, limit: u16) -> Result<(), Stop> {
+        let sight = Arc::clone(&self.sight);
+        let sees = Arc::new(move |entry: &Entry| sight.might_see(entry));
+        let mut subscription = self.source.fanout.subscribe(filter.clone(), sees);
+        let until = subscription.start();
+        Stored::new(filter, limit, until).run(self).await?;
+        self.place().await?.send(News::LocallyComplete);
+        live::follow(self, &mut subscription).await
+    }
+
+    /// Waits for a place for one page. Whoever holds it may read the page it is for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses its turn, and nothing else.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub(super) async fn place(&self) -> Result<Place<'_>, Stop> {
+        let permit = self.sender.reserve().await.map_err(|_closed| Stop::Gone)?;
+        Ok(Place {
+            ticket: self.ticket,
+            permit,
+        })
+    }
+}
+
+impl Place<'_> {
+    /// Sends a page. One without records is not sent, and the place is given back.
+    pub(super) fn records(self, records: Vec<Record>) {
+        if !records.is_empty() {
+            self.send(News::Records(records));
+        }
+    }
+
+    fn send(self, news: News) {
+        let ticket = self.ticket;
+        self.permit.send(Told { ticket, news });
+    }
+}
+
+impl Stop {
+    /// What the peer is told; nothing where nobody is left to tell.
+    fn result(&self) -> Option<ResultCode> {
+        match self {
+            Self::Gone => None,
+            Self::TooOpen => Some(ResultCode::TooOpen),
+            Self::Store(error) => {
+                tracing::error!(error = error as &dyn std::error::Error, "a read failed");
+                Some(ResultCode::TemporaryError)
+            }
+            Self::Panicked(_) => Some(ResultCode::GeneralError),
+            Self::Stalled => {
+                tracing::error!(error = %self, "a subscription was ended");
+                Some(ResultCode::GeneralError)
+            }
+        }
+    }
+}

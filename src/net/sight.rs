@@ -1,0 +1,45 @@
+//! What one request may see.
+
+use std::sync::Arc;
+
+use super::requester::Requester;
+use crate::base::Role;
+use crate::policy::{Facts, visible};
+use crate::session::Settings;
+use crate::store::Entry;
+
+/// What one request may see: the one visibility gate, asked of every record at the moment it is
+/// let out, so that a role that shuts, or a key that is revoked, stops showing at once.
+#[derive(Clone, Debug)]
+pub(super) struct Sight {
+    pub(super) settings: Arc<Settings>,
+    pub(super) requester: Arc<Requester>,
+    /// The role the stream is bound to.
+    pub(super) bound: Option<Role>,
+    /// The one application the stream is bound to.
+    pub(super) app: Option<u32>,
+}
+
+impl Sight {
+    /// Whether the request may learn that the entry exists.
+    pub(super) fn sees(&self, entry: &Entry) -> bool {
+        let facts = Facts {
+            record: entry.record.view(),
+            roles: entry.roles,
+        };
+        let reader = self.requester.reader(self.bound, self.app);
+        let settings = &self.settings;
+        visible(&settings.rules, settings.gate.open(), &facts, &reader)
+    }
+
+    /// Whether a new entry may be put into the request's mailbox. Where it is not known for whom
+    /// the peer speaks now, it is: [`sees`](Self::sees) is asked before it is let out.
+    pub(super) fn might_see(&self, entry: &Entry) -> bool {
+        !self.requester.is_fresh() || self.sees(entry)
+    }
+
+    /// Looks again for whom the peer speaks, if that may have changed.
+    pub(super) async fn refresh(&self) {
+        self.requester.refresh().await;
+    }
+}

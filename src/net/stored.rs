@@ -1,0 +1,91 @@
+//! A query, and the stored phase of a subscription: pages of the store, newest first.
+
+use std::sync::Arc;
+
+use super::requests::{Request, Stop};
+use crate::base::Seq;
+use crate::base::limits::{PAGE_MAX_BYTES, PAGE_MAX_RECORDS, PAGE_TIME_BUDGET};
+use crate::store::{Cursor, Entry, Page, PageBudget};
+use crate::wire::{Filter, Record};
+
+/// A read of what is stored up to a position of the log.
+pub(super) struct Stored {
+    cursor: Cursor,
+    /// Most records the client wants; 0 sets no limit.
+    limit: u16,
+}
+
+impl Stored {
+    /// Reads what matches `filter` and was stored up to `until`.
+    pub(super) fn new(filter: Filter, limit: u16, until: Seq) -> Self {
+        Self {
+            cursor: Cursor::new(filter, until),
+            limit,
+        }
+    }
+
+    /// Delivers what there is, up to the client's limit.
+    ///
+    /// # Errors
+    /// [`Stop::TooOpen`] where the server's own cap was reached and more was left.
+    pub(super) async fn run(mut self, request: &Request) -> Result<(), Stop> {
+        let cap = usize::try_from(request.source.results_max).unwrap_or(usize::MAX);
+        let wanted = match self.limit {
+            0 => usize::MAX,
+            limit => usize::from(limit),
+        };
+        let mut left = wanted.min(cap);
+        while left > 0 {
+            // A place first: a page that is read has somewhere to go.
+            let place = request.place().await?;
+            let page = self.page(request, left).await?;
+            left = left.saturating_sub(page.entries.len());
+            place.records(records(&page.entries));
+            if page.done {
+                return Ok(());
+            }
+        }
+        if wanted <= cap || self.is_exhausted(request).await? {
+            return Ok(());
+        }
+        Err(Stop::TooOpen)
+    }
+
+    /// Whether nothing more matches, though the last page did not know it yet.
+    async fn is_exhausted(&mut self, request: &Request) -> Result<bool, Stop> {
+        loop {
+            let page = self.page(request, 1).await?;
+            if !page.entries.is_empty() {
+                return Ok(false);
+            }
+            if page.done {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The next page, of at most `max` records. It may be empty without being the last.
+    async fn page(&mut self, request: &Request, max: usize) -> Result<Page, Stop> {
+        request.sight.refresh().await;
+        let store = request.source.store.clone();
+        let sight = Arc::clone(&request.sight);
+        let mut cursor = self.cursor.clone();
+        let budget = PageBudget {
+            records: max.min(PAGE_MAX_RECORDS),
+            bytes: PAGE_MAX_BYTES,
+            time: PAGE_TIME_BUDGET,
+        };
+        let work = move || {
+            let page = store.page(&mut cursor, &|entry| sight.sees(entry), budget);
+            (cursor, page)
+        };
+        let (cursor, page) = request.source.readers.run(work).await?;
+        self.cursor = cursor;
+        Ok(page?)
+    }
+}
+
+/// The records of entries, without a copy.
+pub(super) fn records(entries: &[Arc<Entry>]) -> Vec<Record> {
+    entries.iter().map(|entry| entry.record.clone()).collect()
+}

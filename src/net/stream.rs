@@ -1,0 +1,327 @@
+//! The driver of one bidirectional stream: a dull loop around its session.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::time::{sleep_until, timeout};
+
+use super::link::{Broken, LinkReader, LinkWriter};
+use super::outbox::Outbox;
+use super::requester::Requester;
+use super::requests::Requests;
+use super::services::InfoSource;
+use super::sight::Sight;
+use super::signals::{Signal, Watch};
+use super::submissions::{Submission, Submissions};
+use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
+use crate::session::{self, Action, Event, Settings, Ticket};
+use crate::wire::ResultCode;
+
+/// One stream: its transport, its session, and what it has under way.
+pub(super) struct Stream<R, W> {
+    pub(super) reader: R,
+    pub(super) writer: W,
+    pub(super) session: session::Stream,
+    pub(super) requests: Requests,
+    pub(super) submissions: Submissions,
+    pub(super) signals: Watch,
+    pub(super) context: Context,
+}
+
+/// What a stream has to know to carry out its session's actions.
+pub(super) struct Context {
+    pub(super) settings: Arc<Settings>,
+    pub(super) requester: Arc<Requester>,
+    pub(super) info: Arc<dyn InfoSource>,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamEnd {
+    /// Both sides are done with it.
+    Finished,
+    /// The peer gave it up, or is gone.
+    Broken(Broken),
+    /// The connection has to be closed; the peer was told why.
+    CloseConnection(ResultCode),
+}
+
+/// The state of the loop.
+struct Driver<R, W> {
+    stream: Stream<R, W>,
+    outbox: Outbox,
+    /// Chunks that were read and that the session does not want yet.
+    inbox: VecDeque<Bytes>,
+    ended: Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>,
+    hears: Hears,
+    parting: Option<Parting>,
+}
+
+/// What still comes from the peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hears {
+    /// Bytes may come.
+    Bytes,
+    /// The peer has finished, and the session does not know it yet.
+    End,
+    /// Nothing more is read.
+    Nothing,
+}
+
+/// The session's last word.
+#[derive(Clone, Copy)]
+enum Parting {
+    /// The stream ends.
+    Finish,
+    /// The connection ends.
+    CloseConnection(ResultCode),
+}
+
+/// What the loop woke up for.
+enum Woken {
+    Ended(Result<(), Broken>),
+    Read(Result<usize, Broken>),
+    Written(Result<(), Broken>),
+    Request(Event),
+    Submitted(Vec<(Ticket, ResultCode)>),
+    Signal(Signal),
+    Deadline,
+}
+
+impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
+    /// Drives the stream to its end. Whatever it had under way is ended with it; submissions that
+    /// were handed over are still stored.
+    pub(super) async fn drive(self) -> StreamEnd {
+        let ended = Box::pin(self.writer.ended());
+        let mut driver = Driver {
+            stream: self,
+            outbox: Outbox::default(),
+            inbox: VecDeque::new(),
+            ended,
+            hears: Hears::Bytes,
+            parting: None,
+        };
+        let end = driver.run().await;
+        driver.stream.requests.shutdown().await;
+        end
+    }
+}
+
+impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
+    async fn run(&mut self) -> StreamEnd {
+        let mut chunks: [Bytes; STREAM_READ_CHUNKS_MAX] = Default::default();
+        loop {
+            self.feed();
+            if let Some(parting) = self.parting {
+                return self.part(parting).await;
+            }
+            let woken = self.wait(&mut chunks).await;
+            if let Err(broken) = self.take(woken, &mut chunks) {
+                return StreamEnd::Broken(broken);
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. Every branch is cancel safe: the transport's by the promise
+    /// of its traits, the others by their own documentation, so a branch that lost is asked again.
+    async fn wait(&mut self, chunks: &mut [Bytes]) -> Woken {
+        let may_read = self.may_read();
+        let has_room = self.outbox.has_room();
+        let has_output = !self.outbox.is_empty();
+        let deadline = self.stream.session.next_deadline();
+        let Stream {
+            reader,
+            writer,
+            requests,
+            submissions,
+            signals,
+            ..
+        } = &mut self.stream;
+        tokio::select! {
+            end = &mut self.ended => Woken::Ended(end),
+            read = read_or_break(reader, chunks, may_read) => Woken::Read(read),
+            written = writer.write(self.outbox.front()), if has_output => Woken::Written(written),
+            event = requests.next(), if has_room => Woken::Request(event),
+            results = submissions.next() => Woken::Submitted(results),
+            signal = signals.next() => Woken::Signal(signal),
+            () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
+        }
+    }
+
+    /// Tells the session what happened.
+    fn take(&mut self, woken: Woken, chunks: &mut [Bytes]) -> Result<(), Broken> {
+        match woken {
+            // Before we finish, the only end there is is that the peer wants no more.
+            Woken::Ended(end) => return end.and(Err(Broken::Stopped)),
+            Woken::Read(read) => match read? {
+                0 => self.hears = Hears::End,
+                filled => self
+                    .inbox
+                    .extend(chunks.iter_mut().take(filled).map(std::mem::take)),
+            },
+            Woken::Written(written) => {
+                written?;
+                self.outbox.written();
+            }
+            Woken::Request(event) => self.tell(event),
+            Woken::Submitted(results) => {
+                for (ticket, result) in results {
+                    self.tell(Event::Submitted { ticket, result });
+                }
+            }
+            Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
+            Woken::Signal(Signal::Stopping) => self.tell(Event::Shutdown),
+            Woken::Deadline => self.tell(Event::Deadline),
+        }
+        Ok(())
+    }
+
+    /// Hands over what was read, as long as the session wants it and its answers have room.
+    fn feed(&mut self) {
+        while self.parting.is_none() && self.wants_bytes() {
+            let Some(chunk) = self.inbox.front_mut() else {
+                break;
+            };
+            let bytes = chunk.split_to(chunk.len().min(STREAM_READ_BYTES));
+            if chunk.is_empty() {
+                self.inbox.pop_front();
+            }
+            self.tell(Event::Bytes(bytes));
+        }
+        if self.hears == Hears::End && self.inbox.is_empty() && self.parting.is_none() {
+            self.hears = Hears::Nothing;
+            self.tell(Event::PeerFinished);
+        }
+    }
+
+    /// Whether the transport is to be read: only when all that was read before is digested.
+    fn may_read(&self) -> bool {
+        self.hears == Hears::Bytes && self.inbox.is_empty() && self.wants_bytes()
+    }
+
+    fn wants_bytes(&self) -> bool {
+        let stream = &self.stream;
+        self.outbox.has_room() && !stream.submissions.is_blocked() && stream.session.wants_bytes()
+    }
+
+    /// Tells the session of an event, and carries out all it asks for.
+    fn tell(&mut self, event: Event) {
+        let now = tokio::time::Instant::now().into_std();
+        self.stream.session.handle(now, event);
+        while let Some(action) = self.stream.session.poll_action() {
+            self.carry_out(now, action);
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant, action: Action) {
+        let stream = &mut self.stream;
+        match action {
+            Action::Send(bytes) => self.outbox.push(bytes),
+            Action::SendRecord { header, record } => {
+                self.outbox.push(Bytes::copy_from_slice(&header));
+                self.outbox.push(record);
+            }
+            Action::Submit {
+                ticket,
+                record,
+                bound,
+                app,
+            } => stream.submissions.submit(Submission {
+                ticket,
+                record,
+                bound,
+                app,
+            }),
+            Action::Read {
+                ticket,
+                request,
+                bound,
+                app,
+            } => {
+                let sight = Sight {
+                    settings: Arc::clone(&stream.context.settings),
+                    requester: Arc::clone(&stream.context.requester),
+                    bound,
+                    app,
+                };
+                stream.requests.start(ticket, request, sight);
+            }
+            Action::Cancel { ticket } => stream.requests.cancel(ticket),
+            Action::Info { ticket } => {
+                let reply = stream.context.info.info(stream.context.requester.peer());
+                // The caller polls until there is no action left, those of this event included.
+                stream.session.handle(now, Event::Info { ticket, reply });
+            }
+            Action::StopReading => {
+                stream.reader.stop(ResultCode::Success);
+                self.inbox.clear();
+                self.hears = Hears::Nothing;
+            }
+            Action::Finish => {
+                self.parting.get_or_insert(Parting::Finish);
+            }
+            Action::CloseConnection { result } => {
+                self.parting = Some(Parting::CloseConnection(result));
+            }
+        }
+    }
+
+    /// Sends what is left and ends the stream.
+    async fn part(&mut self, parting: Parting) -> StreamEnd {
+        match parting {
+            Parting::Finish => match self.flush().await {
+                Ok(()) => StreamEnd::Finished,
+                Err(broken) => StreamEnd::Broken(broken),
+            },
+            Parting::CloseConnection(result) => {
+                // Closing the connection drops what is not yet acknowledged, so the last words get
+                // some time to arrive; a peer that does not listen gets no more than that.
+                let farewell = async {
+                    self.flush().await?;
+                    (&mut self.ended).await
+                };
+                if let Ok(Err(broken)) = timeout(CLOSE_TIMEOUT, farewell).await {
+                    tracing::debug!(%broken, "the peer did not wait for the last words");
+                }
+                StreamEnd::CloseConnection(result)
+            }
+        }
+    }
+
+    /// Sends all that waits, then finishes our half. Ends early when the peer wants no more.
+    async fn flush(&mut self) -> Result<(), Broken> {
+        while !self.outbox.is_empty() {
+            tokio::select! {
+                end = &mut self.ended => return end.and(Err(Broken::Stopped)),
+                written = self.stream.writer.write(self.outbox.front()) => written?,
+            }
+            self.outbox.written();
+        }
+        self.stream.writer.finish();
+        Ok(())
+    }
+}
+
+/// Reads; or, where nothing may be read now, still notices that the peer gave the stream up.
+async fn read_or_break<R: LinkReader>(
+    reader: &mut R,
+    chunks: &mut [Bytes],
+    may_read: bool,
+) -> Result<usize, Broken> {
+    if may_read {
+        reader.read(chunks).await
+    } else {
+        Err(reader.broken().await)
+    }
+}
+
+async fn sleep_to(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

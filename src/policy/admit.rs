@@ -1,0 +1,107 @@
+//! Whether a submission is taken, and under which roles.
+
+use super::claims::{claims, claims_bound};
+use super::gate::Roles;
+use super::other;
+use super::refusal::Refusal;
+use super::rules::Rules;
+use crate::base::{Role, RoleSet};
+use crate::identity::{Peer, Standing};
+use crate::wire::{Duplicates, PublicKey, ReadAccess, RecordRef};
+
+/// Who hands a record in, and on what kind of stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Submitter {
+    /// Who the peer proved to be.
+    pub peer: Peer,
+    /// The master for whom the peer's key speaks; `None` for anonymous peers and for keys that
+    /// were revoked or taken out of use.
+    pub master: Option<PublicKey>,
+    /// The role the stream is bound to.
+    pub bound: Option<Role>,
+    /// The one application the stream is bound to; only with `bound` being the application role.
+    pub app: Option<u32>,
+}
+
+impl Submitter {
+    /// The master for whom the peer speaks; nobody for an anonymous peer, whatever `master` says.
+    pub(super) fn authenticated_master(&self) -> Option<PublicKey> {
+        match self.peer {
+            Peer::Anonymous => None,
+            Peer::Known(_) => self.master,
+        }
+    }
+}
+
+/// The open roles under which the record is to be stored.
+///
+/// `record` has been verified: its hash and signature hold. `standing` is what the key schedules
+/// say of its signing key.
+///
+/// # Errors
+/// A [`Refusal`], whose [`code`](Refusal::code) is the answer. What can be said without looking
+/// at the server's state comes first, and a shut role says no more than that it is shut.
+///
+/// # Source
+/// `network-architecture.md`, "Server Roles"; `mosaic-wire.md` section 4, FROM_AUTHOR.
+pub fn admit(
+    rules: &Rules,
+    roles: Roles,
+    record: RecordRef<'_>,
+    submitter: &Submitter,
+    standing: Standing,
+) -> Result<RoleSet, Refusal> {
+    check_from_author(record, submitter)?;
+    let claimed = match submitter.bound {
+        None => claims(rules, roles.configured, record),
+        Some(role) => claims_bound(rules, roles.configured, record, role, submitter.app),
+    };
+    if claimed.is_empty() {
+        return Err(Refusal::Unclaimed);
+    }
+    let open = claimed.intersection(roles.open);
+    if open.is_empty() {
+        return Err(Refusal::Shut);
+    }
+    check_signer(rules, record, standing)?;
+    if open.contains(Role::Application) {
+        // The application role is never claimed together with another one.
+        other::may_submit(&rules.applications, submitter)?;
+    }
+    Ok(open)
+}
+
+fn check_from_author(record: RecordRef<'_>, submitter: &Submitter) -> Result<(), Refusal> {
+    if !record.flags().from_author() {
+        return Ok(());
+    }
+    match submitter.peer {
+        Peer::Anonymous => Err(Refusal::FromAuthorAnonymous),
+        Peer::Known(_) if submitter.authenticated_master() == Some(record.author()) => Ok(()),
+        Peer::Known(_) => Err(Refusal::FromAuthorElse),
+    }
+}
+
+/// Whether the record's signing key is good enough: of a served author it must be known to be the
+/// author's, of anybody else it must not be known to be revoked.
+fn check_signer(
+    rules: &Rules,
+    record: RecordRef<'_>,
+    standing: Standing,
+) -> Result<(), Refusal> {
+    match standing {
+        Standing::Master | Standing::Subkey => Ok(()),
+        Standing::Revoked => Err(Refusal::SignerRevoked),
+        Standing::Unknown => {
+            let kind = record.kind();
+            let replaces = kind.duplicates() == Duplicates::Replaceable;
+            if rules.served.contains(&record.author()) {
+                Err(Refusal::SignerUnknown)
+            } else if replaces && kind.access() != ReadAccess::Everybody {
+                Err(Refusal::SignerMayNotReplace)
+            } else {
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What the unit tests of this folder share: a server, the people around it, and their records.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{AppRules, AppSubmit, Apps, Reader, Roles, Rules, Served, Submitter};
+use crate::base::{Role, RoleSet};
+use crate::identity::{Peer, PeerKey};
+use crate::wire::{Kind, PublicKey, ReadAccess, Record, RecordBuilder, SecretKey, TagsBuilder, Timestamp};
+
+/// The one application that the server of [`rules`] serves beside the three roles.
+pub(super) const APP: u32 = 99;
+
+/// An application of which the server knows nothing.
+pub(super) const OTHER_APP: u32 = 7;
+
+/// A time; no rule depends on it.
+pub(super) const NOW: Timestamp = Timestamp::MIN;
+
+/// Everyone who has to do with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Person {
+    /// Served by the server.
+    Alice,
+    /// Served by the server.
+    Bob,
+    /// Not served by the server.
+    Stranger,
+    /// Not served by the server either.
+    Friend,
+}
+
+impl Person {
+    pub(super) const ALL: [Self; 4] = [Self::Alice, Self::Bob, Self::Stranger, Self::Friend];
+
+    pub(super) fn secret(self) -> SecretKey {
+        let seed = match self {
+            Self::Alice => 1,
+            Self::Bob => 2,
+            Self::Stranger => 3,
+            Self::Friend => 4,
+        };
+        SecretKey::from_seed([seed; 32])
+    }
+
+    pub(super) fn key(self) -> PublicKey {
+        self.secret().public()
+    }
+
+    fn peer(self) -> Peer {
+        Peer::Known(PeerKey::for_tests(self.key()))
+    }
+}
+
+struct Users(BTreeSet<PublicKey>);
+
+impl Served for Users {
+    fn contains(&self, master: &PublicKey) -> bool {
+        self.0.contains(master)
+    }
+}
+
+/// A server for Alice and Bob and the application [`APP`].
+pub(super) fn rules() -> Rules {
+    let users = [Person::Alice, Person::Bob].map(Person::key);
+    Rules {
+        served: Arc::new(Users(users.into_iter().collect())),
+        inbox_public: true,
+        applications: AppRules {
+            apps: Apps::List(vec![(APP, None)]),
+            submit: AppSubmit::Anyone,
+        },
+    }
+}
+
+/// All roles configured and open.
+pub(super) const ALL_OPEN: Roles = Roles {
+    configured: RoleSet::ALL,
+    open: RoleSet::ALL,
+};
+
+/// A record to be: of an application no rule lists, for everybody, to nobody in particular.
+#[derive(Clone)]
+pub(super) struct Draft {
+    author: Person,
+    app: u32,
+    flags: u16,
+    from_author: bool,
+    notified: Vec<Person>,
+}
+
+impl Draft {
+    pub(super) fn by(author: Person, access: ReadAccess) -> Self {
+        let access = match access {
+            ReadAccess::AuthorOnly => 0b00 << 2,
+            ReadAccess::AuthorAndTagged => 0b01 << 2,
+            ReadAccess::Everybody => 0b11 << 2,
+        };
+        Self {
+            author,
+            app: OTHER_APP,
+            flags: access,
+            from_author: false,
+            notified: Vec::new(),
+        }
+    }
+
+    pub(super) fn to(mut self, notified: &[Person]) -> Self {
+        self.notified.extend(notified);
+        self
+    }
+
+    pub(super) fn of_app(mut self, app: u32) -> Self {
+        self.app = app;
+        self
+    }
+
+    pub(super) fn replaceable(mut self) -> Self {
+        self.flags |= 0b10;
+        self
+    }
+
+    pub(super) fn from_author(mut self) -> Self {
+        self.from_author = true;
+        self
+    }
+
+    pub(super) fn record(&self) -> Record {
+        let mut tags = TagsBuilder::default();
+        for person in &self.notified {
+            tags = tags.notify(person.key());
+        }
+        let number = (u64::from(self.app) << 32) | (5 << 16) | u64::from(self.flags);
+        RecordBuilder::new(Kind::new(number).unwrap(), self.author.key())
+            .from_author(self.from_author)
+            .tags(tags)
+            .payload(b"hello".to_vec())
+            .sign(&self.author.secret())
+            .unwrap()
+    }
+}
+
+/// An authenticated submitter on a stream that is bound to no role.
+pub(super) fn submitter(person: Person) -> Submitter {
+    Submitter {
+        peer: person.peer(),
+        master: Some(person.key()),
+        ..anonymous_submitter()
+    }
+}
+
+/// An anonymous submitter on a stream that is bound to no role.
+pub(super) fn anonymous_submitter() -> Submitter {
+    Submitter {
+        peer: Peer::Anonymous,
+        master: None,
+        bound: None,
+        app: None,
+    }
+}
+
+/// An authenticated reader on a stream that is bound to no role.
+pub(super) fn reader(person: Person) -> Reader {
+    Reader {
+        peer: person.peer(),
+        master: Some(person.key()),
+        ..anonymous_reader()
+    }
+}
+
+/// An anonymous reader on a stream that is bound to no role.
+pub(super) fn anonymous_reader() -> Reader {
+    Reader {
+        peer: Peer::Anonymous,
+        master: None,
+        bound: None,
+        app: None,
+    }
+}
+
+/// The readers that every table asks about, with names for messages: anonymous, and each person.
+pub(super) fn readers() -> Vec<(String, Reader)> {
+    let known = Person::ALL.map(|person| (format!("{person:?}"), reader(person)));
+    let anonymous = ("anonymous".to_owned(), anonymous_reader());
+    std::iter::once(anonymous).chain(known).collect()
+}
+
+/// The same submitter on a stream that is bound to `role`.
+pub(super) fn bound(submitter: Submitter, role: Role) -> Submitter {
+    Submitter {
+        bound: Some(role),
+        ..submitter
+    }
+}

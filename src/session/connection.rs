@@ -1,0 +1,128 @@
+//! What the streams of one connection share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::settings::Settings;
+use crate::identity::Peer;
+use crate::wire::EXTENSION_APP;
+
+/// What the streams of one connection share: who the peer is, and what HELLO settled.
+///
+/// HELLO is said once in the life of a connection, on any of its streams. Streams opened later
+/// need none.
+#[derive(Debug)]
+pub struct Connection {
+    peer: Peer,
+    settings: Arc<Settings>,
+    phase: Mutex<Phase>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing but HELLO may come.
+    AwaitHello,
+    /// HELLO came.
+    Greeted(Greeting),
+    /// The peer broke the protocol; the connection is being closed.
+    Closed,
+}
+
+/// What HELLO settled.
+#[derive(Clone, Debug)]
+pub(super) struct Greeting {
+    /// The applications that were granted, in the order in which they were asked for.
+    pub(super) apps: Arc<[u32]>,
+    /// Whether the extension set is among them.
+    pub(super) extensions: bool,
+}
+
+/// What a HELLO came to.
+#[derive(Clone, Debug)]
+pub(super) enum Hello {
+    /// It was the connection's first.
+    First(Greeting),
+    /// There was one before, which settled this.
+    Again(Greeting),
+    /// The connection is being closed; there is no answer.
+    TooLate,
+}
+
+impl Connection {
+    /// A connection whose handshake is over.
+    #[must_use]
+    pub fn new(peer: Peer, settings: Arc<Settings>) -> Self {
+        Self {
+            peer,
+            settings,
+            phase: Mutex::new(Phase::AwaitHello),
+        }
+    }
+
+    /// Who the peer proved to be.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    /// What the listener's connections have in common.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether HELLO came, on whichever stream.
+    ///
+    /// A peer that opens no stream meets no stream's deadline, so whoever owns the connection asks
+    /// this when [`limits::HELLO_TIMEOUT`](crate::base::limits::HELLO_TIMEOUT) has passed.
+    #[must_use]
+    pub fn is_greeted(&self) -> bool {
+        matches!(*self.phase(), Phase::Greeted(_))
+    }
+
+    /// What HELLO settled; `None` while it did not come.
+    pub(super) fn greeting(&self) -> Option<Greeting> {
+        match &*self.phase() {
+            Phase::Greeted(greeting) => Some(greeting.clone()),
+            Phase::AwaitHello | Phase::Closed => None,
+        }
+    }
+
+    /// Takes a HELLO that asks for the applications `asked`.
+    pub(super) fn hello(&self, asked: &[u32]) -> Hello {
+        let mut phase = self.phase();
+        match &*phase {
+            Phase::AwaitHello => {}
+            Phase::Greeted(greeting) => return Hello::Again(greeting.clone()),
+            Phase::Closed => return Hello::TooLate,
+        }
+        let apps = self.granted(asked);
+        let greeting = Greeting {
+            extensions: apps.contains(&EXTENSION_APP),
+            apps: apps.into(),
+        };
+        *phase = Phase::Greeted(greeting.clone());
+        Hello::First(greeting)
+    }
+
+    /// From here on no stream of the connection takes a HELLO.
+    pub(super) fn close(&self) {
+        *self.phase() = Phase::Closed;
+    }
+
+    /// Of the applications `asked`, those that are served here; each once.
+    fn granted(&self, asked: &[u32]) -> Vec<u32> {
+        let mut granted = Vec::new();
+        for app in asked {
+            let is_served = *app == EXTENSION_APP || self.settings.apps.contains(app);
+            if is_served && !granted.contains(app) {
+                granted.push(*app);
+            }
+        }
+        granted
+    }
+
+    /// What is under the lock is replaced in one step, so a panic elsewhere can not leave it half done.
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

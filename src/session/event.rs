@@ -1,0 +1,144 @@
+//! What a stream is told, and what it asks for.
+
+use bytes::Bytes;
+
+use crate::base::Role;
+use crate::wire::{Filter, InfoReply, Record, Reference, ResultCode};
+
+/// Name of one request that a stream asked its driver to carry out.
+///
+/// Never used twice on one stream, so an answer that comes late can not be taken for another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub(super) u64);
+
+/// Something that happened to a stream.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Bytes arrived, cut anywhere; at most [`limits::STREAM_READ_BYTES`] at a time.
+    ///
+    /// [`limits::STREAM_READ_BYTES`]: crate::base::limits::STREAM_READ_BYTES
+    Bytes(Bytes),
+    /// The peer will send no more on this stream.
+    PeerFinished,
+    /// What became of the record of an [`Action::Submit`].
+    Submitted {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// What the peer is told.
+        result: ResultCode,
+    },
+    /// Records that an [`Action::Read`] found, in the order in which they are to be sent.
+    /// At most one page at a time.
+    Records {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// The records; every one has passed [`visible`](crate::policy::visible).
+        records: Vec<Record>,
+    },
+    /// A subscription has delivered everything that was stored when it began.
+    LocallyComplete {
+        /// The request's ticket.
+        ticket: Ticket,
+    },
+    /// An [`Action::Read`] has ended: nothing more comes of it. `Success` where it delivered all
+    /// there was, even if that was nothing.
+    Ended {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// Why it ended.
+        result: ResultCode,
+    },
+    /// The answer to an [`Action::Info`].
+    Info {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// What the server says of itself.
+        reply: InfoReply,
+    },
+    /// The listener's [`Gate`](crate::policy::Gate) moved.
+    GateMoved,
+    /// The server is going down.
+    Shutdown,
+    /// The time of [`Stream::next_deadline`](super::Stream::next_deadline) has come.
+    Deadline,
+}
+
+/// Something that the driver of a stream is to do, in the order in which it is asked.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Send these bytes.
+    Send(Bytes),
+    /// Send a RECORD message: these two, one after the other.
+    SendRecord {
+        /// The message's header.
+        header: [u8; 8],
+        /// The record's bytes, shared with everyone who reads the record.
+        record: Bytes,
+    },
+    /// Verify, judge and store a record; answered by [`Event::Submitted`].
+    Submit {
+        /// Names this request.
+        ticket: Ticket,
+        /// The record; its structure is right, its hash and signature are not yet checked.
+        record: Record,
+        /// The role the stream is bound to.
+        bound: Option<Role>,
+        /// The one application the stream is bound to.
+        app: Option<u32>,
+    },
+    /// Read records; answered by [`Event::Records`] any number of times, for a subscription
+    /// [`Event::LocallyComplete`] once in between, and [`Event::Ended`].
+    Read {
+        /// Names this request.
+        ticket: Ticket,
+        /// What is asked for.
+        request: ReadRequest,
+        /// The role the stream is bound to.
+        bound: Option<Role>,
+        /// The one application the stream is bound to.
+        app: Option<u32>,
+    },
+    /// End an [`Action::Read`]: its answers would be ignored from here on.
+    Cancel {
+        /// The request's ticket.
+        ticket: Ticket,
+    },
+    /// Describe the server; answered by [`Event::Info`].
+    Info {
+        /// Names this request.
+        ticket: Ticket,
+    },
+    /// Send no more on this stream, once everything before was sent. Always the last word on the
+    /// stream but for `StopReading` and `CloseConnection`.
+    Finish,
+    /// Tell the peer that nothing more of it is read on this stream.
+    StopReading,
+    /// Close the whole connection, once what was sent on this stream had time to arrive.
+    CloseConnection {
+        /// What the peer was told in CLOSING.
+        result: ResultCode,
+    },
+}
+
+/// What a peer wants to read.
+#[derive(Clone, Debug)]
+pub enum ReadRequest {
+    /// The records with these IDs and addresses; at most [`limits::GET_REFERENCES_MAX`].
+    ///
+    /// [`limits::GET_REFERENCES_MAX`]: crate::base::limits::GET_REFERENCES_MAX
+    Get(Vec<Reference>),
+    /// Stored records that match, newest first.
+    Query {
+        /// What must hold of a record.
+        filter: Filter,
+        /// Most records to deliver; 0 sets no limit.
+        limit: u16,
+    },
+    /// Stored records that match, newest first, then new ones as they arrive.
+    Subscribe {
+        /// What must hold of a record.
+        filter: Filter,
+        /// Most stored records to deliver; 0 sets no limit.
+        limit: u16,
+    },
+}

@@ -1,0 +1,38 @@
+//! The protocol state of a connection and of its streams, without I/O and without a clock.
+//!
+//! A [`Stream`] is told what happened ([`Event`]) and says what is to be done ([`Action`]). Its
+//! driver is a dull loop: it reads bytes while [`Stream::wants_bytes`] says so, hands every event
+//! to [`Stream::handle`], carries out every action of [`Stream::poll_action`] until there is none
+//! left, and sleeps until [`Stream::next_deadline`]. All streams of one connection share one
+//! [`Connection`], which remembers what HELLO settled.
+//!
+//! ```text
+//! bytes → FrameReader → ClientMessage ─→ Action::Read, Submit, Info  ─┐
+//!                          └ reply                                    │ (policy, store)
+//! bytes ← Action::Send, SendRecord ←─── Event::Records, Submitted, … ←┘
+//! ```
+//!
+//! Everything a peer can make grow here has its bound: queries and subscriptions, submissions and
+//! INFO requests in flight, and bytes of unfinished messages. Where a bound is reached, messages
+//! already read wait unparsed and the stream wants no more bytes.
+//!
+//! # Source
+//! `mosaic-wire.md` sections 7, 8 and 10; `extensions.md`.
+
+mod connection;
+mod event;
+mod fault;
+mod open;
+mod output;
+mod reads;
+mod settings;
+mod stream;
+mod submissions;
+
+#[cfg(test)]
+mod tests;
+
+pub use connection::Connection;
+pub use event::{Action, Event, ReadRequest, Ticket};
+pub use settings::Settings;
+pub use stream::Stream;

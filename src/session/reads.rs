@@ -1,0 +1,111 @@
+//! The GETs, queries and subscriptions that are open on a stream.
+
+use super::event::{Action, Ticket};
+use super::output::Output;
+use crate::base::{RoleSet, limits};
+use crate::wire::{QueryId, ResultCode, ServerMessage};
+
+/// The reads that are open on one stream; at most [`limits::STREAM_QUERIES_MAX`], so they are
+/// searched one by one.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    open: Vec<OpenRead>,
+}
+
+/// One read that has not been answered to its end.
+#[derive(Debug)]
+pub(super) struct OpenRead {
+    pub(super) id: QueryId,
+    pub(super) ticket: Ticket,
+    pub(super) progress: Progress,
+    /// The roles that were open to it when it began.
+    pub(super) scope: RoleSet,
+}
+
+/// How far a read is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// A GET, and whether it found something so far.
+    Get { found: bool },
+    /// A QUERY.
+    Query,
+    /// A subscription that delivers what was stored when it began.
+    Stored,
+    /// A subscription that delivers what arrives.
+    Live,
+}
+
+impl Reads {
+    /// Whether one more read would be too many.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.len() >= limits::STREAM_QUERIES_MAX
+    }
+
+    /// Whether no read is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Adds a read, whose query ID no open one has.
+    pub(super) fn insert(&mut self, read: OpenRead) {
+        assert!(!self.is_full(), "the caller asked before");
+        assert!(self.open.iter().all(|open| open.id != read.id), "an ID is open once");
+        self.open.push(read);
+    }
+
+    /// The read with that ticket. None is there where it was cancelled meanwhile.
+    pub(super) fn by_ticket(&mut self, ticket: Ticket) -> Option<&mut OpenRead> {
+        self.open.iter_mut().find(|read| read.ticket == ticket)
+    }
+
+    /// Takes the read with that ticket out: its driver has ended it.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<OpenRead> {
+        let place = self.open.iter().position(|read| read.ticket == ticket)?;
+        Some(self.open.swap_remove(place))
+    }
+
+    /// Cancels the read with that query ID, without a word to the peer. Whether there was one.
+    pub(super) fn cancel(&mut self, id: QueryId, output: &mut Output) -> bool {
+        let Some(place) = self.open.iter().position(|read| read.id == id) else {
+            return false;
+        };
+        let ticket = self.open.swap_remove(place).ticket;
+        output.push(Action::Cancel { ticket });
+        true
+    }
+
+    /// Cancels every read, without a word to the peer.
+    pub(super) fn cancel_all(&mut self, output: &mut Output) {
+        for OpenRead { ticket, .. } in self.open.drain(..) {
+            output.push(Action::Cancel { ticket });
+        }
+    }
+
+    /// Ends every read that began on a role which is not among `open` any more.
+    ///
+    /// A read of several roles ends with the first of them: were it left open, the peer would
+    /// never learn what it missed until that role opened again.
+    pub(super) fn close_shut(&mut self, open: RoleSet, output: &mut Output) {
+        self.open.retain(|read| {
+            if read.scope.intersection(open) == read.scope {
+                return true;
+            }
+            output.push(Action::Cancel { ticket: read.ticket });
+            output.send(&ServerMessage::QueryClosed {
+                id: read.id,
+                result: ResultCode::TemporaryError,
+            });
+            false
+        });
+    }
+}
+
+impl OpenRead {
+    /// What the peer is told when the driver ends the read with `result`.
+    pub(super) fn closing_result(&self, result: ResultCode) -> ResultCode {
+        match (self.progress, result) {
+            (Progress::Get { found: false }, ResultCode::Success) => ResultCode::NotFound,
+            _ => result,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Checks records one by one and in batches, and remembers keys that signed well.
+
+use std::collections::HashMap;
+
+use curve25519_dalek::edwards::EdwardsPoint;
+
+use super::{
+    VerifyError, core_kinds,
+    equation::{self, Claim, Encoded},
+    recent::Recent,
+};
+use crate::wire::{Hash64, PublicKey, RecordRef};
+
+/// Checks records, one thread's worth of it.
+///
+/// It remembers the decompressed keys of records that were valid, so that a busy author's key is
+/// decompressed once. Keys of records that were not valid leave no trace, or a flood of them could
+/// empty the memory.
+pub struct Verifier {
+    known: Recent<PublicKey, EdwardsPoint>,
+}
+
+/// Keys decompressed for the records at hand, not yet worth remembering.
+type Fresh = HashMap<PublicKey, EdwardsPoint>;
+
+impl Verifier {
+    /// A verifier that remembers at most `keys_max` keys, of about 250 bytes each.
+    #[must_use]
+    pub fn new(keys_max: usize) -> Self {
+        Self {
+            known: Recent::new(keys_max),
+        }
+    }
+
+    /// Whether `record` is valid: hash, keys, signature, and the rules of core kinds.
+    ///
+    /// # Errors
+    /// The first of [`VerifyError`]'s that was found; cheap checks come first.
+    ///
+    /// # Source
+    /// `mosaic-wire.md` sections 1, 4 and 9. Whatever [`RecordRef::parse`] checks is not checked
+    /// again.
+    pub fn record(&mut self, record: RecordRef<'_>) -> Result<(), VerifyError> {
+        let mut fresh = Fresh::new();
+        let claim = self.claim(record, &mut fresh)?;
+        if !claim.holds() {
+            return Err(VerifyError::WrongSignature);
+        }
+        self.remember(record, &fresh);
+        core_kinds::payload(record)
+    }
+
+    /// Whether each of `records` is valid; the same answers as [`record`](Self::record) gives.
+    ///
+    /// About twice as fast as one by one, and three times where authors repeat, as long as all
+    /// signatures are good. One that is wrong makes the whole batch be checked once more, one by
+    /// one: keep those apart who sent wrong ones before, as [`Stage`](super::Stage) does.
+    pub fn batch(&mut self, records: &[RecordRef<'_>]) -> Vec<Result<(), VerifyError>> {
+        let mut fresh = Fresh::new();
+        let claims: Vec<_> = records
+            .iter()
+            .map(|record| self.claim(*record, &mut fresh))
+            .collect();
+        let sound: Vec<&Claim> = claims.iter().flatten().collect();
+        let all_hold = sound.len() > 1 && equation::all_hold(&sound);
+        claims
+            .into_iter()
+            .zip(records)
+            .map(|(claim, record)| {
+                let claim = claim?;
+                if !all_hold && !claim.holds() {
+                    return Err(VerifyError::WrongSignature);
+                }
+                self.remember(*record, &fresh);
+                core_kinds::payload(*record)
+            })
+            .collect()
+    }
+
+    /// Everything about `record` but the equation, cheapest first: bytes, hash, then curve points.
+    fn claim(&mut self, record: RecordRef<'_>, fresh: &mut Fresh) -> Result<Claim, VerifyError> {
+        core_kinds::signer(record)?;
+        let signature = Encoded::new(record.signature())?;
+        let hash = Hash64::of(record.signed_bytes());
+        if !id_is_of(record, &hash) {
+            return Err(VerifyError::HashMismatch);
+        }
+        let signer = record.signer();
+        let signer_point = self.point(&signer, fresh)?;
+        if record.author() != signer {
+            self.point(&record.author(), fresh)?;
+        }
+        Claim::new(signer, signer_point, &hash, signature)
+    }
+
+    fn point(&mut self, key: &PublicKey, fresh: &mut Fresh) -> Result<EdwardsPoint, VerifyError> {
+        if let Some(point) = self.known.get(key).or_else(|| fresh.get(key)) {
+            return Ok(*point);
+        }
+        let point = equation::key_point(key)?;
+        fresh.insert(*key, point);
+        Ok(point)
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembers(&mut self, key: &PublicKey) -> bool {
+        self.known.get(key).is_some()
+    }
+
+    fn remember(&mut self, record: RecordRef<'_>, fresh: &Fresh) {
+        for key in [record.signer(), record.author()] {
+            if let Some(point) = fresh.get(&key) {
+                self.known.insert(key, *point);
+            }
+        }
+    }
+}
+
+/// Whether `signature` is `key`'s Ed25519ph signature of `hash`, with the context `Mosaic`.
+///
+/// # Errors
+/// A [`VerifyError`] about keys, encodings or the signature.
+///
+/// # Source
+/// `mosaic-wire.md` section 1.
+pub fn signature(
+    key: &PublicKey,
+    hash: &Hash64,
+    signature: &[u8; 64],
+) -> Result<(), VerifyError> {
+    let signature = Encoded::new(signature)?;
+    let claim = Claim::new(*key, equation::key_point(key)?, hash, signature)?;
+    if claim.holds() {
+        Ok(())
+    } else {
+        Err(VerifyError::WrongSignature)
+    }
+}
+
+/// Whether the hash part of the record's ID is the beginning of `hash`.
+fn id_is_of(record: RecordRef<'_>, hash: &Hash64) -> bool {
+    let id = record.id();
+    let (_timestamp, prefix) = id.as_bytes().split_at(8);
+    hash.as_bytes().starts_with(prefix)
+}

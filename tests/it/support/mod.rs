@@ -1,0 +1,255 @@
+//! Real servers for the tests: the `mosaicd` binary as a process on loopback, with a data folder of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use mosaicd::client::{Client, Options, RawConnection, Results, ServerTrust, Target};
+use mosaicd::wire::{PublicKey, Record, SecretKey};
+use rand::RngExt;
+use tempfile::TempDir;
+
+/// Nothing on loopback takes that long; a wait that does has found a hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server process. Killed when dropped; its data folder goes with it.
+pub(crate) struct DevServer {
+    child: Child,
+    address: SocketAddr,
+    key: PublicKey,
+    folder: TempDir,
+    arguments: Vec<String>,
+}
+
+impl DevServer {
+    /// A server started with `--dev`: every role is open.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&["--dev"], "").await
+    }
+
+    /// A server with `arguments` behind `serve`, and with `config` as its configuration file unless that is empty.
+    pub(crate) async fn start_with(arguments: &[&str], config: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        if !config.is_empty() {
+            let file = folder.path().join("test.toml");
+            std::fs::write(&file, config).unwrap();
+            arguments.extend(["--config".to_owned(), file.to_str().unwrap().to_owned()]);
+        }
+        let (child, address, key) = spawn(folder.path(), &arguments).await;
+        Self {
+            child,
+            address,
+            key,
+            folder,
+            arguments,
+        }
+    }
+
+    /// Where the server listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The server's key.
+    pub(crate) const fn key(&self) -> PublicKey {
+        self.key
+    }
+
+    /// The server as `--server` of the client names it.
+    pub(crate) fn name(&self) -> String {
+        format!("{}@{}", self.key.to_server_string(), self.address)
+    }
+
+    /// What to connect to.
+    pub(crate) fn target(&self) -> Target {
+        Target::from((self.address, ServerTrust::Exact(self.key)))
+    }
+
+    /// The folder with the server's data.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A file of the server's folder that the test may use.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A client of this server, as `identity` or anonymous.
+    pub(crate) async fn client(&self, identity: Option<&SecretKey>) -> Client {
+        let options = Options {
+            identity: identity.cloned(),
+            ..Options::default()
+        };
+        Client::connect(&self.target(), &options).await.unwrap()
+    }
+
+    /// A connection on which nothing was said yet.
+    pub(crate) async fn raw(&self, identity: Option<&SecretKey>) -> RawConnection {
+        RawConnection::connect(&self.target(), identity, PATIENCE)
+            .await
+            .unwrap()
+    }
+
+    /// Memory of the process that is in use and its own: what a leak makes grow.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("RssAnon:"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
+    }
+
+    /// Ends the process at once, as a power cut of the process would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the server again on the same data, after [`kill`](Self::kill) or the like. The address may change.
+    pub(crate) async fn restart(&mut self) {
+        let (child, address, key) = spawn(self.folder.path(), &self.arguments).await;
+        assert_eq!(key, self.key, "the server keeps its identity");
+        self.child = child;
+        self.address = address;
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the process to end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .expect("the server does not end")
+    }
+
+    /// Stops the server with SIGTERM and fails unless it ended in order and without a panic.
+    pub(crate) async fn stop_cleanly(mut self) {
+        self.terminate();
+        let status = self.ended().await;
+        assert!(status.success(), "{status}: {}", self.trace());
+        assert!(!self.trace().contains("panicked"), "{}", self.trace());
+    }
+
+    /// What the server wrote to its trace so far.
+    pub(crate) fn trace(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("trace")).unwrap()
+    }
+
+    /// Runs `mosaicd store verify` on the data of this server, which must not be running.
+    pub(crate) fn verify_store(&self) {
+        let output = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+            .args(["store", "verify", "--data"])
+            .arg(self.data())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let trace = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "store verify: {}\n{text}\n{trace}",
+            output.status
+        );
+    }
+}
+
+impl Drop for DevServer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let trace = self.trace();
+            let tail: Vec<&str> = trace.lines().rev().take(40).collect();
+            println!("the server's trace ended with:");
+            tail.iter().rev().for_each(|line| println!("  {line}"));
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+async fn spawn(folder: &Path, arguments: &[String]) -> (Child, SocketAddr, PublicKey) {
+    let trace = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("trace"))
+        .unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+        .arg("serve")
+        .args(arguments)
+        .args(["--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.join("data"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(trace)
+        .spawn()
+        .unwrap();
+    let output = child.stdout.take().unwrap();
+    let ready = tokio::task::spawn_blocking(move || first_address(output));
+    let found = tokio::time::timeout(PATIENCE, ready).await;
+    let (address, key) = found
+        .expect("the server does not start")
+        .unwrap()
+        .unwrap_or_else(|| {
+            panic!(
+                "the server ended: {}",
+                std::fs::read_to_string(folder.join("trace")).unwrap()
+            )
+        });
+    (child, address, key)
+}
+
+/// The first `mosrv0…@address` that the server prints; the rest of its output is read and dropped.
+fn first_address(output: impl Read + Send + 'static) -> Option<(SocketAddr, PublicKey)> {
+    let mut lines = BufReader::new(output).lines();
+    let found = lines.by_ref().map_while(Result::ok).find_map(|line| {
+        let name = line
+            .split_whitespace()
+            .find(|word| word.starts_with("mosrv0"))?;
+        let (key, address) = name.split_once('@')?;
+        Some((address.parse().ok()?, PublicKey::from_server_str(key).ok()?))
+    });
+    std::thread::spawn(move || lines.for_each(drop));
+    found
+}
+
+/// The seed of a random test: `MOSAIC_SEED`, or a new one; printed, so that a failed run can be replayed.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("MOSAIC_SEED")
+        .ok()
+        .map(|text| text.parse().unwrap());
+    let seed = given.unwrap_or_else(|| rand::rng().random());
+    println!("MOSAIC_SEED={seed}");
+    seed
+}
+
+/// A key of a test, the same in every run.
+pub(crate) fn key(number: u8) -> SecretKey {
+    SecretKey::from_seed([number; 32])
+}
+
+/// All records of an answer, which must be a complete one.
+pub(crate) async fn all(results: Results) -> Vec<Record> {
+    let (records, _) = results.collect().await.unwrap();
+    records
+}
