@@ -38,6 +38,9 @@ pub const FILTER_TAG_CONDITIONS_MAX: usize = 64;
 /// Nesting of maps and arrays in the body of an extension message; the deepest defined one has 3.
 pub const EXTENSION_DEPTH_MAX: usize = 16;
 
+/// Most characters of a `why` that quotes what the peer sent.
+pub const WHY_MAX_CHARS: usize = 200;
+
 /// Most bytes of a message that has a type but no defined content (HELLO AUTH, DHT LOOKUP).
 pub const UNDEFINED_MESSAGE_MAX_BYTES: usize = 4 << 10;
 
@@ -66,6 +69,10 @@ pub const STREAM_SUBMISSIONS_MAX: usize = 256;
 /// Most bytes of submissions of one stream on their way to the log; past it the stream is not read.
 /// One record of the largest size must fit beside a queue of ordinary ones.
 pub const STREAM_SUBMISSIONS_MAX_BYTES: usize = 2 << 20;
+
+/// INFO requests of one stream without an answer; past it the stream is not read. Each answer is
+/// a hundred times as long as its request.
+pub const STREAM_INFOS_MAX: usize = 16;
 
 /// Bytes waiting to be sent on one stream past which nothing more is read for it, from the peer
 /// or from the store. A page of results or one largest record may be added on top.
@@ -150,6 +157,15 @@ pub const VERIFY_BATCH_MAX_RECORDS: usize = 64;
 /// Records waiting for verification, all connections together.
 pub const VERIFY_QUEUE_MAX_RECORDS: usize = 4_096;
 
+/// Bytes of records waiting for verification, all connections together.
+pub const VERIFY_QUEUE_MAX_BYTES: usize = 64 << 20;
+
+/// Keys that one verification thread remembers decompressed: about 250 bytes each, 4 MB in all.
+pub const VERIFY_KEYS_MAX: usize = 16_384;
+
+/// Connections that one verification thread remembers for a wrong signature.
+pub const VERIFY_SINGLED_OUT_MAX: usize = 4_096;
+
 /// Records of one commit; the next batch gathers while this one syncs.
 pub const COMMIT_MAX_RECORDS: usize = 1_024;
 
@@ -158,6 +174,44 @@ pub const COMMIT_MAX_BYTES: usize = 4 << 20;
 
 /// Verified records waiting for the writer.
 pub const COMMIT_QUEUE_MAX_RECORDS: usize = 2_048;
+
+/// Bytes of verified records waiting for the writer; one record may exceed them.
+pub const COMMIT_QUEUE_MAX_BYTES: usize = 16 << 20;
+
+/// Index keys of one commit past which no further record joins it: a record of nothing but tags
+/// has up to 16 383, at about 5 microseconds each.
+pub const COMMIT_MAX_INDEX_KEYS: usize = 16_384;
+
+/// Memory for blocks of database files that were read.
+pub const STORE_CACHE_BYTES: usize = 256 << 20;
+
+/// Memory for what is in the write-ahead log but not in tables yet, all column families together.
+pub const STORE_MEMTABLE_BYTES: usize = 256 << 20;
+
+/// Size of one memtable of the record log.
+pub const STORE_LOG_BUFFER_BYTES: usize = 64 << 20;
+
+/// Size of one memtable of the index.
+pub const STORE_INDEX_BUFFER_BYTES: usize = 32 << 20;
+
+/// Bytes of write-ahead log past which memtables are flushed; a start after a crash reads them all.
+pub const STORE_WAL_BYTES: u64 = 512 << 20;
+
+/// Files the database holds open; the default limit of a process is 1024.
+pub const STORE_OPEN_FILES_MAX: i32 = 256;
+
+/// Entries at the end of the log that are looked at when a store is opened: more than two commits.
+pub const STORE_OPEN_CHECK_ENTRIES: u64 = 4_096;
+
+/// Sorted streams of index keys that one query merges; it groups what is more than that.
+pub const MERGE_SOURCES_MAX: usize = 1_024;
+
+/// Index entries that one query reads ahead, all its streams together; one takes 24 bytes.
+pub const MERGE_AHEAD_MAX_HITS: usize = 4_096;
+
+/// Entries of the log between *received since* and *until* up to which a query reads the log
+/// instead of an index. It remembers 24 bytes for each match.
+pub const LOG_WALK_MAX_ENTRIES: u64 = 8_192;
 
 /// Rows of one page of results.
 pub const PAGE_MAX_RECORDS: usize = 256;
@@ -186,6 +240,14 @@ pub const FREE_SPACE_FLOOR_BYTES: u64 = 1 << 30;
 
 /// Users an open registration admits (configuration `users.max`); one takes about 100 bytes.
 pub const USERS_MAX: usize = 100_000;
+
+/// Key schedules that are looked at to find out who listed a key; anybody can publish one that
+/// names it, so most of what is found may be rubbish. A signature check each.
+pub const DIRECTORY_SCAN_MAX_RECORDS: usize = 1_024;
+
+/// Clients that connected and wait to be registered as users; past it one is registered with its
+/// first submission, or when it connects again.
+pub const ARRIVALS_MAX: usize = 1_024;
 
 /// Time a client waits for a connection, for HELLO ACK, and for the next reply that it is owed.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -232,10 +294,31 @@ pub const FOLLOW_BACKOFF_MIN: Duration = Duration::from_millis(500);
 /// Longest wait before a lost subscription connects again.
 pub const FOLLOW_BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// Most bytes of a peer's certificate; a self-signed Ed25519 one takes about 300.
+pub const CERTIFICATE_MAX_BYTES: usize = 8 << 10;
+
+/// Most bytes of a key file: one line and a page of comments.
+pub const KEY_FILE_MAX_BYTES: usize = 4 << 10;
+
+/// Entries of newest key schedules kept at hand, a master counted as one more: 22 MB.
+pub const DIRECTORY_SCHEDULES_MAX: usize = 131_072;
+
+/// Signing keys of which it is kept at hand who may have listed them, each such master counted as
+/// one more: 14 MB.
+pub const DIRECTORY_KEYS_MAX: usize = 131_072;
+
+/// Masters looked at for one signing key. Each needs the key's own attestation, so only the key's
+/// holder can reach this.
+pub const DIRECTORY_MASTERS_MAX: usize = 64;
+
 /// Time from SIGTERM to the end of the process.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
 const _: () = assert!(RECORD_MAX_BYTES.is_multiple_of(8));
+// What one commit teaches must not push itself out before the store returns it. An entry of a key
+// schedule takes 152 bytes, its tag 40; its key and its master are kept.
+const _: () = assert!(DIRECTORY_SCHEDULES_MAX / 2 > (COMMIT_MAX_BYTES + RECORD_MAX_BYTES) / 152);
+const _: () = assert!(DIRECTORY_KEYS_MAX / 2 > 2 * (COMMIT_MAX_BYTES + RECORD_MAX_BYTES) / 192);
 const _: () = assert!(STREAM_SUBMISSIONS_MAX_BYTES > RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(CLIENT_QUEUE_MAX_BYTES >= RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(RECORD_MESSAGE_MAX_BYTES < 1 << 24, "lengths are u24");

@@ -75,6 +75,11 @@ impl Results {
         Ok(None)
     }
 
+    /// The same as single items, for one that tells records and their end apart itself.
+    pub(super) fn into_items(self) -> Subscription {
+        Subscription::new(self.replies)
+    }
+
     /// How the server closed the query; `None` while it is open.
     #[must_use]
     pub const fn result(&self) -> Option<ResultCode> {
@@ -132,11 +137,6 @@ impl Subscription {
     /// Cancel safe.
     pub async fn next(&mut self) -> Result<Item, RequestError> {
         self.replies.next().await
-    }
-
-    /// Whether an item can be taken without waiting for the server.
-    pub(super) fn has_waiting(&self) -> bool {
-        !self.replies.ready.is_empty() || !self.replies.incoming.is_empty()
     }
 
     /// Asks the server to end the subscription. What it sent before still arrives, then

@@ -9,9 +9,7 @@ use std::time::Duration;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
-use super::checked::{
-    Applications, Config, Limits, Mode, Submitters, Trace, TraceAddresses, TraceFormat, Users,
-};
+use super::checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 use super::error::ConfigError;
 use super::raw::RawConfig;
 use crate::base::{Role, RoleSet, limits};
@@ -91,15 +89,13 @@ impl Limits {
 impl Trace {
     fn check(raw: &RawConfig) -> Result<Self, ConfigError> {
         let raw = &raw.trace;
-        if EnvFilter::builder().parse(&raw.level).is_err() || raw.level.is_empty() {
-            return Err(refused(
-                "trace.level",
-                quoted(&raw.level),
-                "error, warn, info, debug, trace, or directives such as \"warn,mosaicd=debug\"",
-            ));
-        }
+        let directives = directives(&raw.level).ok_or_else(|| {
+            let allowed =
+                "error, warn, info, debug, trace, or directives such as \"mosaicd::net=debug\"";
+            refused("trace.level", quoted(&raw.level), allowed)
+        })?;
         Ok(Self {
-            level: raw.level.clone(),
+            directives,
             format: word(
                 "trace.format",
                 &raw.format,
@@ -110,17 +106,21 @@ impl Trace {
                 },
                 "\"text\", \"json\"",
             )?,
-            addresses: word(
-                "trace.addresses",
-                &raw.addresses,
-                |addresses| match addresses {
-                    "short" => Some(TraceAddresses::Short),
-                    "full" => Some(TraceAddresses::Full),
-                    _ => None,
-                },
-                "\"short\", \"full\"",
-            )?,
         })
+    }
+}
+
+/// The directives of a level: that level for our own trace, warnings of the libraries. Directives
+/// are taken as they are. A single word is a level, or else a slip: it would be read as a name.
+fn directives(level: &str) -> Option<String> {
+    if level.contains(['=', ',']) {
+        let parsed = EnvFilter::builder().parse(level);
+        return parsed.is_ok().then(|| level.to_owned());
+    }
+    match level {
+        "error" => Some("error".to_owned()),
+        "warn" | "info" | "debug" | "trace" => Some(format!("warn,mosaicd={level}")),
+        _ => None,
     }
 }
 

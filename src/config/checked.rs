@@ -102,12 +102,10 @@ pub struct Limits {
 /// What the trace says, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// A level, or the directives of `tracing_subscriber::EnvFilter`.
-    pub level: String,
+    /// What is written, as directives of `tracing_subscriber::EnvFilter`.
+    pub directives: String,
     /// Text or JSON.
     pub format: TraceFormat,
-    /// How much of a peer's address is written.
-    pub addresses: TraceAddresses,
 }
 
 /// Form of a line of the trace.
@@ -117,13 +115,4 @@ pub enum TraceFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// How much of a peer's address is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TraceAddresses {
-    /// The network only: /24 of IPv4, /48 of IPv6.
-    Short,
-    /// All of it.
-    Full,
 }

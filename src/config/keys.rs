@@ -64,7 +64,6 @@ pub const KEYS: &[Key] = &[
     key("store.free_space_floor", Form::Integer),
     key("trace.level", Form::Text),
     key("trace.format", Form::Text),
-    key("trace.addresses", Form::Text),
 ];
 
 /// The known key with exactly that path.

@@ -19,9 +19,7 @@ mod raw;
 mod sources;
 mod template;
 
-pub use checked::{
-    Applications, Config, Limits, Mode, Submitters, Trace, TraceAddresses, TraceFormat, Users,
-};
+pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
 pub use raw::RawConfig;

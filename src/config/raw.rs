@@ -70,7 +70,6 @@ pub(super) struct RawStore {
 pub(super) struct RawTrace {
     pub(super) level: String,
     pub(super) format: String,
-    pub(super) addresses: String,
 }
 
 impl Default for RawConfig {
@@ -148,7 +147,6 @@ impl Default for RawTrace {
         Self {
             level: "info".to_owned(),
             format: "text".to_owned(),
-            addresses: "short".to_owned(),
         }
     }
 }

@@ -47,7 +47,10 @@ mod tests {
         assert_eq!(load(&template(None)).name, "mosaicd");
         let config = load(&uncommented());
         assert!(config.key_password_file.is_some());
-        assert_eq!(config.limits.connections, crate::base::limits::CONNECTIONS_MAX);
+        assert_eq!(
+            config.limits.connections,
+            crate::base::limits::CONNECTIONS_MAX
+        );
     }
 
     #[test]

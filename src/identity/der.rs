@@ -14,10 +14,9 @@ pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// One element: its tag byte, its content, and both together with the length between them.
+/// One element: its content, and the whole of it with tag and length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Element<'a> {
-    pub(super) tag: u8,
     pub(super) content: &'a [u8],
     pub(super) whole: &'a [u8],
 }
@@ -55,23 +54,18 @@ impl<'a> Reader<'a> {
 /// Splits off the first element. Tags of more than one byte and lengths above 65 535 do not occur
 /// in a certificate of the size that is accepted.
 fn split_element(bytes: &[u8]) -> Result<(Element<'_>, &[u8]), NotDer> {
-    let (tag, content_len, header_len) = match *bytes {
-        [tag, _, ..] if tag & 0x1f == 0x1f => return Err(NotDer),
-        [tag, short @ ..0x80, ..] => (tag, usize::from(short), 2),
-        [tag, 0x81, long @ 0x80.., ..] => (tag, usize::from(long), 3),
-        [tag, 0x82, high @ 1.., low, ..] => (tag, usize::from(u16::from_be_bytes([high, low])), 4),
+    let (content_len, header_len) = match *bytes {
+        [tag, ..] if tag & 0x1f == 0x1f => return Err(NotDer),
+        [_, len @ 0..=0x7f, ..] => (usize::from(len), 2),
+        [_, 0x81, len @ 0x80..=0xff, ..] => (usize::from(len), 3),
+        [_, 0x82, high @ 0x01..=0xff, low, ..] => (usize::from(u16::from_be_bytes([high, low])), 4),
         _ => return Err(NotDer),
     };
     let (whole, rest) = bytes
         .split_at_checked(header_len + content_len)
         .ok_or(NotDer)?;
     let (_, content) = whole.split_at_checked(header_len).ok_or(NotDer)?;
-    let element = Element {
-        tag,
-        content,
-        whole,
-    };
-    Ok((element, rest))
+    Ok((Element { content, whole }, rest))
 }
 
 #[cfg(test)]
@@ -102,7 +96,10 @@ mod tests {
             check(&[&[0x04], header, &content].concat(), Ok(&content));
         }
         let content = vec![9; 0x0100];
-        check(&[&[0x04, 0x82, 0x01, 0x00], &content[..]].concat(), Ok(&content));
+        check(
+            &[&[0x04, 0x82, 0x01, 0x00], &content[..]].concat(),
+            Ok(&content),
+        );
     }
 
     #[test]
@@ -121,7 +118,7 @@ mod tests {
         let mut reader = Reader::new(&[0x04, 0x01, 7]);
         assert!(reader.optional(0xa0).unwrap().is_none());
         let element = reader.optional(0x04).unwrap().unwrap();
-        assert_eq!((element.tag, element.whole), (0x04, &[0x04, 0x01, 7][..]));
+        assert_eq!(element.whole, [0x04, 0x01, 7]);
         assert!(reader.optional(0x04).unwrap().is_none());
         reader.end().unwrap();
     }

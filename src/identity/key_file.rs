@@ -80,7 +80,9 @@ pub fn load(
         private?;
         let encrypted: EncryptedSecretKey = line.parse().map_err(KeyFileError::Encrypted)?;
         let password = password().map_err(KeyFileError::Password)?;
-        return encrypted.decrypt(&password).map_err(KeyFileError::Encrypted);
+        return encrypted
+            .decrypt(&password)
+            .map_err(KeyFileError::Encrypted);
     }
     let key: SecretKey = line.parse().map_err(KeyFileError::Key)?;
     if !is_development_key(&key.public()) {

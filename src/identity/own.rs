@@ -118,9 +118,7 @@ fn certificate_for(
     let key = KeyPair::from_pkcs8_der_and_sign_algo(pkcs8, &rcgen::PKCS_ED25519)?;
     let mut params = CertificateParams::new([TLS_NAME.to_owned()])?;
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, TLS_NAME);
+    params.distinguished_name.push(DnType::CommonName, TLS_NAME);
     Ok(params.self_signed(&key)?.der().clone())
 }
 

@@ -80,8 +80,9 @@ pub(super) async fn serve(
         }
     };
     debug!(number, ?peer, "connected");
-    if let Peer::Known(_) = peer {
+    if let Peer::Known(key) = peer {
         quic.set_max_concurrent_bi_streams(KNOWN_STREAMS_MAX.into());
+        shared.services.ingest.arrived(key);
     }
     let settings = Arc::clone(&shared.services.session);
     let directory = Arc::clone(&shared.services.directory);

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::base::limits::{VERIFY_QUEUE_MAX_BYTES, VERIFY_QUEUE_MAX_RECORDS};
+use crate::identity::PeerKey;
+use crate::identity::PeerKey;
 use crate::policy::Submitter;
 use crate::session::Ticket;
 use crate::wire::{Record, ResultCode};
@@ -17,6 +19,12 @@ pub trait Ingest: Send + Sync {
     /// Called on an async worker, so it must not block. It is never called for more than
     /// [`VERIFY_QUEUE_MAX_RECORDS`] and [`VERIFY_QUEUE_MAX_BYTES`] whose replies are outstanding.
     fn submit(&self, job: SubmitJob);
+
+    /// Takes note that a client connected and showed a key: where registration is open, its first
+    /// connection registers it. Called on an async worker, so it must not block.
+    fn arrived(&self, peer: PeerKey) {
+        let _no_interest = peer;
+    }
 }
 
 /// One submission.
@@ -27,7 +35,8 @@ pub struct SubmitJob {
     pub lane: u64,
     /// The record; its structure is right, its hash and signature are not yet checked.
     pub record: Record,
-    /// Who hands it in.
+    /// Who hands it in. Its master is what was last known here: whoever judges the record, in the
+    /// order of the log, has to look again.
     pub submitter: Submitter,
     /// How to answer.
     pub reply: Reply,
@@ -69,7 +78,7 @@ impl Reply {
         if !self.answered {
             self.answered = true;
             // The stream has ended where this fails, and nobody waits for the answer.
-            drop(self.results.send((self.ticket, result)));
+            self.results.send((self.ticket, result)).ok();
         }
     }
 }

@@ -204,9 +204,13 @@ impl Door {
         };
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
-        let signals = signals.fresh();
+        let mut signals = signals.fresh();
         connections.spawn(async move {
-            if let Some(quic) = shake_hands(incoming, number, handshake).await {
+            let connected = tokio::select! {
+                connected = shake_hands(incoming, number, handshake) => connected,
+                () = signals.stopping() => None,
+            };
+            if let Some(quic) = connected {
                 connection::serve(quic, number, shared, signals, permit).await;
             }
         });

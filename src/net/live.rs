@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::requests::{Request, Stop};
 use super::stored::records;
 use crate::base::Seq;
-use crate::base::limits::{PAGE_MAX_BYTES, PAGE_MAX_RECORDS, PAGE_TIME_BUDGET};
+use crate::base::limits::{PAGE_MAX_BYTES, PAGE_MAX_RECORDS};
 use crate::fanout::{Delivery, Subscription};
 use crate::store::{Entry, LogPage, PageBudget, StoreError};
 
@@ -84,13 +84,8 @@ async fn log_page(
     let store = request.source.store.clone();
     let sight = Arc::clone(&request.sight);
     let filter = subscription.filter().clone();
-    let budget = PageBudget {
-        records: PAGE_MAX_RECORDS,
-        bytes: PAGE_MAX_BYTES,
-        time: PAGE_TIME_BUDGET,
-    };
     let work = move || -> Result<LogPage, StoreError> {
-        let mut page = store.read_log(after, budget)?;
+        let mut page = store.read_log(after, PageBudget::default())?;
         page.entries.retain(|entry| {
             filter.matches(&entry.record.view(), entry.received) && sight.sees(entry)
         });

@@ -11,7 +11,7 @@ use super::gets::Gets;
 use super::live;
 use super::readers::{ReaderPanicked, Readers};
 use super::sight::Sight;
-use super::stored::{self, Stored};
+use super::stored::Stored;
 use crate::base::limits::STREAM_PAGES_MAX;
 use crate::fanout::Fanout;
 use crate::session::{Event, ReadRequest, Ticket};
@@ -44,7 +44,7 @@ pub(super) struct Source {
 
 /// What a read has to tell its stream.
 #[derive(Debug)]
-struct Told {
+pub(super) struct Told {
     ticket: Ticket,
     news: News,
 }
@@ -127,17 +127,17 @@ impl Requests {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Event {
+    pub(super) async fn next(&mut self) -> Told {
         loop {
-            let event = tokio::select! {
+            let told = tokio::select! {
                 // We hold a sender ourselves, so the channel never closes.
-                Some(told) = self.told.recv() => self.event(told),
+                Some(told) = self.told.recv() => self.still_wanted(told),
                 Some(joined) = self.tasks.join_next_with_id() => {
                     self.joined(joined.map(|(id, ())| id))
                 }
             };
-            if let Some(event) = event {
-                return event;
+            if let Some(told) = told {
+                return told;
             }
         }
     }
@@ -151,40 +151,47 @@ impl Requests {
         }
     }
 
-    /// What the session is told; nothing of a read that was cancelled.
-    fn event(&mut self, told: Told) -> Option<Event> {
-        let Told { ticket, news } = told;
-        if !self.running.contains_key(&ticket) {
-            return None;
-        }
-        Some(match news {
-            News::Records(records) => Event::Records { ticket, records },
-            News::LocallyComplete => Event::LocallyComplete { ticket },
-            News::Ended(result) => {
-                self.running.remove(&ticket);
-                Event::Ended { ticket, result }
-            }
-        })
+    /// What was told, unless its read was cancelled meanwhile.
+    fn still_wanted(&mut self, told: Told) -> Option<Told> {
+        let is_running = match told.news {
+            News::Ended(_) => self.running.remove(&told.ticket).is_some(),
+            News::Records(_) | News::LocallyComplete => self.running.contains_key(&told.ticket),
+        };
+        is_running.then_some(told)
     }
 
     /// A task is over. One that panicked cannot say so itself.
-    fn joined(&mut self, joined: Result<Id, JoinError>) -> Option<Event> {
+    fn joined(&mut self, joined: Result<Id, JoinError>) -> Option<Told> {
         let id = joined.as_ref().map_or_else(JoinError::id, |id| *id);
         let ticket = self.tickets.remove(&id)?;
         let error = joined.err().filter(JoinError::is_panic)?;
         tracing::error!(%error, "a read panicked");
-        self.running.remove(&ticket)?;
-        Some(Event::Ended {
+        self.still_wanted(Told {
             ticket,
-            result: ResultCode::GeneralError,
+            news: News::Ended(ResultCode::GeneralError),
         })
+    }
+}
+
+impl Told {
+    /// What the session is told.
+    pub(super) fn into_event(self) -> Event {
+        let ticket = self.ticket;
+        match self.news {
+            News::Records(records) => Event::Records { ticket, records },
+            News::LocallyComplete => Event::LocallyComplete { ticket },
+            News::Ended(result) => Event::Ended { ticket, result },
+        }
     }
 }
 
 impl Request {
     async fn run(self, request: ReadRequest) {
         let outcome = match request {
-            ReadRequest::Get(references) => Gets::new(references).run(&self).await,
+            ReadRequest::Get(references) => {
+                let until = self.source.store.tail();
+                Gets::new(references, until).run(&self).await
+            }
             ReadRequest::Query { filter, limit } => self.query(filter, limit).await,
             ReadRequest::Subscribe { filter, limit } => self.subscribe(filter, limit).await,
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::requests::{Request, Stop};
 use crate::base::Seq;
-use crate::base::limits::{PAGE_MAX_BYTES, PAGE_MAX_RECORDS, PAGE_TIME_BUDGET};
+use crate::base::limits::PAGE_MAX_RECORDS;
 use crate::store::{Cursor, Entry, Page, PageBudget};
 use crate::wire::{Filter, Record};
 
@@ -28,61 +28,64 @@ impl Stored {
     ///
     /// # Errors
     /// [`Stop::TooOpen`] where the server's own cap was reached and more was left.
-    pub(super) async fn run(mut self, request: &Request) -> Result<(), Stop> {
+    pub(super) async fn run(self, request: &Request) -> Result<(), Stop> {
         let cap = usize::try_from(request.source.results_max).unwrap_or(usize::MAX);
         let wanted = match self.limit {
             0 => usize::MAX,
             limit => usize::from(limit),
         };
+        let mut cursor = self.cursor;
         let mut left = wanted.min(cap);
         while left > 0 {
             // A place first: a page that is read has somewhere to go.
             let place = request.place().await?;
-            let page = self.page(request, left).await?;
+            let (next, page) = read_page(request, cursor, left).await?;
+            cursor = next;
             left = left.saturating_sub(page.entries.len());
             place.records(records(&page.entries));
             if page.done {
                 return Ok(());
             }
         }
-        if wanted <= cap || self.is_exhausted(request).await? {
+        if wanted <= cap || is_exhausted(request, cursor).await? {
             return Ok(());
         }
         Err(Stop::TooOpen)
     }
+}
 
-    /// Whether nothing more matches, though the last page did not know it yet.
-    async fn is_exhausted(&mut self, request: &Request) -> Result<bool, Stop> {
-        loop {
-            let page = self.page(request, 1).await?;
-            if !page.entries.is_empty() {
-                return Ok(false);
-            }
-            if page.done {
-                return Ok(true);
-            }
+/// Whether nothing more matches, though the last page did not know it yet.
+async fn is_exhausted(request: &Request, mut cursor: Cursor) -> Result<bool, Stop> {
+    loop {
+        let (next, page) = read_page(request, cursor, 1).await?;
+        cursor = next;
+        if !page.entries.is_empty() {
+            return Ok(false);
+        }
+        if page.done {
+            return Ok(true);
         }
     }
+}
 
-    /// The next page, of at most `max` records. It may be empty without being the last.
-    async fn page(&mut self, request: &Request, max: usize) -> Result<Page, Stop> {
-        request.sight.refresh().await;
-        let store = request.source.store.clone();
-        let sight = Arc::clone(&request.sight);
-        let mut cursor = self.cursor.clone();
-        let budget = PageBudget {
-            records: max.min(PAGE_MAX_RECORDS),
-            bytes: PAGE_MAX_BYTES,
-            time: PAGE_TIME_BUDGET,
-        };
-        let work = move || {
-            let page = store.page(&mut cursor, &|entry| sight.sees(entry), budget);
-            (cursor, page)
-        };
-        let (cursor, page) = request.source.readers.run(work).await?;
-        self.cursor = cursor;
-        Ok(page?)
-    }
+/// The next page, of at most `max` records. It may be empty without being the last.
+async fn read_page(
+    request: &Request,
+    mut cursor: Cursor,
+    max: usize,
+) -> Result<(Cursor, Page), Stop> {
+    request.sight.refresh().await;
+    let store = request.source.store.clone();
+    let sight = Arc::clone(&request.sight);
+    let budget = PageBudget {
+        rows: max.min(PAGE_MAX_RECORDS),
+        ..PageBudget::default()
+    };
+    let work = move || {
+        let page = store.page(&mut cursor, &|entry| sight.sees(entry), budget);
+        page.map(|page| (cursor, page))
+    };
+    Ok(request.source.readers.run(work).await??)
 }
 
 /// The records of entries, without a copy.

@@ -12,7 +12,7 @@ use tokio::time::{sleep_until, timeout};
 use super::link::{Broken, LinkReader, LinkWriter};
 use super::outbox::Outbox;
 use super::requester::Requester;
-use super::requests::Requests;
+use super::requests::{Requests, Told};
 use super::services::InfoSource;
 use super::sight::Sight;
 use super::signals::{Signal, Watch};
@@ -56,6 +56,8 @@ struct Driver<R, W> {
     outbox: Outbox,
     /// Chunks that were read and that the session does not want yet.
     inbox: VecDeque<Bytes>,
+    /// INFO requests: a few bytes ask for many, so each waits until its reply has room.
+    infos: VecDeque<Ticket>,
     ended: Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>,
     hears: Hears,
     parting: Option<Parting>,
@@ -86,7 +88,7 @@ enum Woken {
     Ended(Result<(), Broken>),
     Read(Result<usize, Broken>),
     Written(Result<(), Broken>),
-    Request(Event),
+    Request(Told),
     Submitted(Vec<(Ticket, ResultCode)>),
     Signal(Signal),
     Deadline,
@@ -101,6 +103,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
             stream: self,
             outbox: Outbox::default(),
             inbox: VecDeque::new(),
+            infos: VecDeque::new(),
             ended,
             hears: Hears::Bytes,
             parting: None,
@@ -145,7 +148,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             end = &mut self.ended => Woken::Ended(end),
             read = read_or_break(reader, chunks, may_read) => Woken::Read(read),
             written = writer.write(self.outbox.front()), if has_output => Woken::Written(written),
-            event = requests.next(), if has_room => Woken::Request(event),
+            told = requests.next(), if has_room => Woken::Request(told),
             results = submissions.next() => Woken::Submitted(results),
             signal = signals.next() => Woken::Signal(signal),
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
@@ -167,7 +170,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 written?;
                 self.outbox.written();
             }
-            Woken::Request(event) => self.tell(event),
+            Woken::Request(told) => self.tell(told.into_event()),
             Woken::Submitted(results) => {
                 for (ticket, result) in results {
                     self.tell(Event::Submitted { ticket, result });
@@ -180,8 +183,17 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         Ok(())
     }
 
-    /// Hands over what was read, as long as the session wants it and its answers have room.
+    /// Answers INFO and hands over what was read, as long as the session wants it and its answers
+    /// have room.
     fn feed(&mut self) {
+        while self.parting.is_none() && self.outbox.has_room() {
+            let Some(ticket) = self.infos.pop_front() else {
+                break;
+            };
+            let context = &self.stream.context;
+            let reply = context.info.info(context.requester.peer());
+            self.tell(Event::Info { ticket, reply });
+        }
         while self.parting.is_none() && self.wants_bytes() {
             let Some(chunk) = self.inbox.front_mut() else {
                 break;
@@ -213,11 +225,11 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         let now = tokio::time::Instant::now().into_std();
         self.stream.session.handle(now, event);
         while let Some(action) = self.stream.session.poll_action() {
-            self.carry_out(now, action);
+            self.carry_out(action);
         }
     }
 
-    fn carry_out(&mut self, now: Instant, action: Action) {
+    fn carry_out(&mut self, action: Action) {
         let stream = &mut self.stream;
         match action {
             Action::Send(bytes) => self.outbox.push(bytes),
@@ -251,11 +263,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 stream.requests.start(ticket, request, sight);
             }
             Action::Cancel { ticket } => stream.requests.cancel(ticket),
-            Action::Info { ticket } => {
-                let reply = stream.context.info.info(stream.context.requester.peer());
-                // The caller polls until there is no action left, those of this event included.
-                stream.session.handle(now, Event::Info { ticket, reply });
-            }
+            Action::Info { ticket } => self.infos.push_back(ticket),
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();

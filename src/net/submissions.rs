@@ -16,20 +16,21 @@ use crate::wire::{Record, ResultCode};
 
 /// The submissions of one stream.
 ///
-/// Each goes to the pipeline at once if there is room and the peer's master is known; else it
-/// waits here, in order, and the stream is not read meanwhile. What waits is bounded by what the
-/// session lets be under way.
+/// Each goes to the pipeline at once if there is room; else it waits here, in order, and the stream
+/// is not read meanwhile. What waits is bounded by what the session lets be under way.
 pub(super) struct Submissions {
     lane: u64,
     ingest: Arc<dyn Ingest>,
     budget: Budget,
     requester: Arc<Requester>,
     waiting: VecDeque<Submission>,
-    /// Makes ready for the first that waits. Kept from turn to turn, for its place in the queue.
-    preparing: Option<Pin<Box<dyn Future<Output = Option<Room>> + Send>>>,
+    /// Waits for room for the first of them. Kept from turn to turn, for its place in the queue.
+    room: Option<Waiting>,
     results: mpsc::UnboundedReceiver<(Ticket, ResultCode)>,
     sender: mpsc::UnboundedSender<(Ticket, ResultCode)>,
 }
+
+type Waiting = Pin<Box<dyn Future<Output = Option<Room>> + Send>>;
 
 /// A record that a session wants stored.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ impl Submissions {
             budget,
             requester,
             waiting: VecDeque::new(),
-            preparing: None,
+            room: None,
             results,
             sender,
         }
@@ -62,7 +63,7 @@ impl Submissions {
 
     /// Hands a submission over, now or as soon as there is room.
     pub(super) fn submit(&mut self, submission: Submission) {
-        if self.waiting.is_empty() && self.requester.is_fresh() {
+        if self.waiting.is_empty() {
             let len_bytes = submission.record.bytes().len();
             if let Some(room) = self.budget.try_take(len_bytes) {
                 self.hand_over(submission, room);
@@ -83,9 +84,10 @@ impl Submissions {
     /// Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Vec<(Ticket, ResultCode)> {
         loop {
-            let has_waiting = self.prepare();
+            self.ask_for_room();
+            let has_asked = self.room.is_some();
             tokio::select! {
-                room = ready(&mut self.preparing), if has_waiting => self.proceed(room),
+                room = granted(&mut self.room), if has_asked => self.proceed(room),
                 first = self.results.recv() => {
                     // We hold a sender ourselves, so there is always a first.
                     let mut results: Vec<_> = first.into_iter().collect();
@@ -98,34 +100,25 @@ impl Submissions {
         }
     }
 
-    /// Begins to make ready for the first submission that waits. Returns whether there is one.
-    fn prepare(&mut self) -> bool {
-        let Some(first) = self.waiting.front() else {
-            return false;
-        };
-        let len_bytes = first.record.bytes().len();
-        if self.preparing.is_none() {
-            let (requester, budget) = (Arc::clone(&self.requester), self.budget.clone());
-            self.preparing = Some(Box::pin(async move {
-                requester.refresh().await;
-                budget.take(len_bytes).await
-            }));
+    /// Asks for room for the first submission that waits, unless that was done before.
+    fn ask_for_room(&mut self) {
+        if let (Some(first), None) = (self.waiting.front(), &self.room) {
+            let len_bytes = first.record.bytes().len();
+            let budget = self.budget.clone();
+            self.room = Some(Box::pin(async move { budget.take(len_bytes).await }));
         }
-        true
     }
 
     fn proceed(&mut self, room: Option<Room>) {
-        self.preparing = None;
-        let Some(submission) = self.waiting.pop_front() else {
-            return;
-        };
-        match room {
-            Some(room) => self.hand_over(submission, room),
-            None => {
+        self.room = None;
+        match (self.waiting.pop_front(), room) {
+            (Some(submission), Some(room)) => self.hand_over(submission, room),
+            (Some(submission), None) => {
                 let result = (submission.ticket, ResultCode::TemporaryError);
                 // We hold the receiver, so this arrives.
-                drop(self.sender.send(result));
+                self.sender.send(result).ok();
             }
+            (None, _) => {}
         }
     }
 
@@ -145,12 +138,10 @@ impl Submissions {
     }
 }
 
-/// Waits for what is being prepared, if anything.
-async fn ready(
-    preparing: &mut Option<Pin<Box<dyn Future<Output = Option<Room>> + Send>>>,
-) -> Option<Room> {
-    match preparing {
-        Some(preparing) => preparing.await,
+/// Waits for the room that was asked for.
+async fn granted(room: &mut Option<Waiting>) -> Option<Room> {
+    match room {
+        Some(room) => room.await,
         None => None,
     }
 }

@@ -84,11 +84,7 @@ fn check_from_author(record: RecordRef<'_>, submitter: &Submitter) -> Result<(),
 
 /// Whether the record's signing key is good enough: of a served author it must be known to be the
 /// author's, of anybody else it must not be known to be revoked.
-fn check_signer(
-    rules: &Rules,
-    record: RecordRef<'_>,
-    standing: Standing,
-) -> Result<(), Refusal> {
+fn check_signer(rules: &Rules, record: RecordRef<'_>, standing: Standing) -> Result<(), Refusal> {
     match standing {
         Standing::Master | Standing::Subkey => Ok(()),
         Standing::Revoked => Err(Refusal::SignerRevoked),

@@ -5,14 +5,14 @@ use super::rules::Rules;
 use crate::base::Role;
 use crate::wire::ResultCode;
 
-/// Whether a stream may be bound to `role`, and there to the application `app` if one is named.
+/// Whether a stream may be bound to `role`, and there to the application `app` if one is named,
+/// which can be with the application role only.
 ///
 /// Anyone may open a stream for `encryption`, to deliver: what can be read on it is for
 /// [`visible`](super::visible) to say, and to a stranger that is nothing.
 ///
 /// # Errors
 /// What the peer is told, and why, for people to read:
-/// - `INVALID`: `app` is named for a role that is not the application role.
 /// - `UNAUTHORIZED`: the role is not configured, or that application is not.
 /// - `TEMPORARY_ERROR`: the role is shut; the text names the verdict that keeps it so.
 ///
@@ -24,10 +24,6 @@ pub fn bind(
     role: Role,
     app: Option<u32>,
 ) -> Result<(), (ResultCode, String)> {
-    if app.is_some() && role != Role::Application {
-        let why = format!("an application can not be named for the role {role}");
-        return Err((ResultCode::Invalid, why));
-    }
     match gate.state(role) {
         RoleState::Open { .. } => {}
         RoleState::Closed { why, .. } => {
@@ -94,11 +90,5 @@ mod tests {
         let gate = Gate::dev(RoleSet::ALL, testing::NOW);
         let refused = Err(ResultCode::Unauthorized);
         check(&gate, Role::Application, Some(APP + 1), refused);
-    }
-
-    #[test]
-    fn an_application_named_for_another_role_is_invalid() {
-        let gate = Gate::dev(RoleSet::ALL, testing::NOW);
-        check(&gate, Role::Inbox, Some(APP), Err(ResultCode::Invalid));
     }
 }

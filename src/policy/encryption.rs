@@ -8,9 +8,9 @@ use crate::wire::{ReadAccess, RecordRef};
 /// notifies, of which one is served; or for its author alone, who is served.
 pub(super) fn claims(rules: &Rules, record: RecordRef<'_>) -> bool {
     match record.kind().access() {
-        ReadAccess::AuthorAndTagged => {
-            record.notifies().any(|master| rules.served.contains(&master))
-        }
+        ReadAccess::AuthorAndTagged => record
+            .notifies()
+            .any(|master| rules.served.contains(&master)),
         ReadAccess::AuthorOnly => rules.served.contains(&record.author()),
         ReadAccess::Everybody => false,
     }
@@ -89,7 +89,11 @@ mod tests {
 
     #[test]
     fn encryption_must_serve_the_intended_recipients_after_authentication() {
-        assert!(sees(&message(), ENCRYPTION, &testing::reader(Person::Alice)));
+        assert!(sees(
+            &message(),
+            ENCRYPTION,
+            &testing::reader(Person::Alice)
+        ));
         let own = Draft::by(Person::Alice, ReadAccess::AuthorOnly).record();
         assert!(sees(&own, ENCRYPTION, &testing::reader(Person::Alice)));
     }
@@ -113,7 +117,10 @@ mod tests {
         }
         let copied = Draft::by(Person::Stranger, ReadAccess::AuthorAndTagged);
         let copied = copied.to(&[Person::Alice, Person::Stranger]).record();
-        assert!(sees(&copied, ENCRYPTION, &author), "a tag makes a recipient");
+        assert!(
+            sees(&copied, ENCRYPTION, &author),
+            "a tag makes a recipient"
+        );
     }
 
     #[test]
@@ -128,7 +135,11 @@ mod tests {
                     ..reader
                 };
                 let expected = name == "Alice" && other == Role::Encryption;
-                assert_eq!(sees(&message(), roles, &reader), expected, "{name} on {other}");
+                assert_eq!(
+                    sees(&message(), roles, &reader),
+                    expected,
+                    "{name} on {other}"
+                );
             }
         }
     }

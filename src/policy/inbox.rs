@@ -11,7 +11,9 @@ pub(super) fn claims(rules: &Rules, record: RecordRef<'_>) -> bool {
         ReadAccess::Everybody | ReadAccess::AuthorAndTagged => {}
         ReadAccess::AuthorOnly => return false,
     }
-    record.notifies().any(|master| rules.served.contains(&master))
+    record
+        .notifies()
+        .any(|master| rules.served.contains(&master))
 }
 
 /// Whether the reader may read the record from the inbox: an intended recipient always, anybody
@@ -69,7 +71,9 @@ mod tests {
     #[test]
     fn an_inbox_must_accept_records_from_strangers_without_authentication() {
         for access in [ReadAccess::Everybody, ReadAccess::AuthorAndTagged] {
-            let record = Draft::by(Person::Stranger, access).to(&[Person::Alice]).record();
+            let record = Draft::by(Person::Stranger, access)
+                .to(&[Person::Alice])
+                .record();
             for submitter in [
                 testing::anonymous_submitter(),
                 testing::submitter(Person::Stranger),
@@ -87,7 +91,9 @@ mod tests {
     fn an_inbox_takes_only_what_is_for_a_user_it_serves() {
         let rules = testing::rules();
         for notified in [&[][..], &[Person::Friend][..]] {
-            let record = Draft::by(Person::Stranger, ReadAccess::Everybody).to(notified).record();
+            let record = Draft::by(Person::Stranger, ReadAccess::Everybody)
+                .to(notified)
+                .record();
             let admitted = admit(
                 &rules,
                 inbox_only(),
@@ -130,7 +136,11 @@ mod tests {
         let record = record.record();
         for (name, reader) in testing::readers() {
             let expected = name == "Alice";
-            assert_eq!(sees(&testing::rules(), &record, &reader), expected, "{name}");
+            assert_eq!(
+                sees(&testing::rules(), &record, &reader),
+                expected,
+                "{name}"
+            );
         }
     }
 }

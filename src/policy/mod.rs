@@ -27,7 +27,7 @@ mod rules;
 mod visible;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -42,9 +42,7 @@ pub(super) fn may_read(record: RecordRef<'_>, reader: &Reader) -> bool {
     }
     match record.kind().access() {
         ReadAccess::Everybody => true,
-        ReadAccess::AuthorAndTagged => {
-            reader.is_author_of(record) || reader.is_notified_by(record)
-        }
+        ReadAccess::AuthorAndTagged => reader.is_author_of(record) || reader.is_notified_by(record),
         ReadAccess::AuthorOnly => reader.is_author_of(record),
     }
 }
@@ -146,7 +144,12 @@ mod tests {
         check(Apps::List(vec![(APP, None)]), &listed, None, true);
         check(Apps::List(vec![(APP, None)]), &other, None, false);
         check(Apps::List(vec![(APP, Some(number))]), &listed, None, true);
-        check(Apps::List(vec![(APP, Some(number + 1))]), &listed, None, false);
+        check(
+            Apps::List(vec![(APP, Some(number + 1))]),
+            &listed,
+            None,
+            false,
+        );
         check(Apps::Any, &listed, Some(APP), true);
         check(Apps::Any, &other, Some(APP), false);
     }

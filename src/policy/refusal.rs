@@ -21,7 +21,7 @@ pub enum Refusal {
     /// The roles that claim the record are shut at this moment.
     #[error("the roles that claim the record are shut")]
     Shut,
-    /// The author revoked the signing key, or took it out of use.
+    /// The author revoked the signing key.
     #[error("the signing key was revoked by the author")]
     SignerRevoked,
     /// The author is served here, and the signing key is not known to be the author's.

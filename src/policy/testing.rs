@@ -6,20 +6,22 @@ use std::sync::Arc;
 use super::{AppRules, AppSubmit, Apps, Reader, Roles, Rules, Served, Submitter};
 use crate::base::{Role, RoleSet};
 use crate::identity::{Peer, PeerKey};
-use crate::wire::{Kind, PublicKey, ReadAccess, Record, RecordBuilder, SecretKey, TagsBuilder, Timestamp};
+use crate::wire::{
+    Kind, PublicKey, ReadAccess, Record, RecordBuilder, SecretKey, TagsBuilder, Timestamp,
+};
 
 /// The one application that the server of [`rules`] serves beside the three roles.
-pub(super) const APP: u32 = 99;
+pub(crate) const APP: u32 = 99;
 
 /// An application of which the server knows nothing.
-pub(super) const OTHER_APP: u32 = 7;
+pub(crate) const OTHER_APP: u32 = 7;
 
 /// A time; no rule depends on it.
-pub(super) const NOW: Timestamp = Timestamp::MIN;
+pub(crate) const NOW: Timestamp = Timestamp::MIN;
 
 /// Everyone who has to do with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Person {
+pub(crate) enum Person {
     /// Served by the server.
     Alice,
     /// Served by the server.
@@ -31,9 +33,9 @@ pub(super) enum Person {
 }
 
 impl Person {
-    pub(super) const ALL: [Self; 4] = [Self::Alice, Self::Bob, Self::Stranger, Self::Friend];
+    pub(crate) const ALL: [Self; 4] = [Self::Alice, Self::Bob, Self::Stranger, Self::Friend];
 
-    pub(super) fn secret(self) -> SecretKey {
+    pub(crate) fn secret(self) -> SecretKey {
         let seed = match self {
             Self::Alice => 1,
             Self::Bob => 2,
@@ -43,7 +45,7 @@ impl Person {
         SecretKey::from_seed([seed; 32])
     }
 
-    pub(super) fn key(self) -> PublicKey {
+    pub(crate) fn key(self) -> PublicKey {
         self.secret().public()
     }
 
@@ -61,7 +63,7 @@ impl Served for Users {
 }
 
 /// A server for Alice and Bob and the application [`APP`].
-pub(super) fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     let users = [Person::Alice, Person::Bob].map(Person::key);
     Rules {
         served: Arc::new(Users(users.into_iter().collect())),
@@ -74,23 +76,24 @@ pub(super) fn rules() -> Rules {
 }
 
 /// All roles configured and open.
-pub(super) const ALL_OPEN: Roles = Roles {
+pub(crate) const ALL_OPEN: Roles = Roles {
     configured: RoleSet::ALL,
     open: RoleSet::ALL,
 };
 
 /// A record to be: of an application no rule lists, for everybody, to nobody in particular.
 #[derive(Clone)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     author: Person,
     app: u32,
     flags: u16,
     from_author: bool,
     notified: Vec<Person>,
+    payload_bytes: usize,
 }
 
 impl Draft {
-    pub(super) fn by(author: Person, access: ReadAccess) -> Self {
+    pub(crate) fn by(author: Person, access: ReadAccess) -> Self {
         let access = match access {
             ReadAccess::AuthorOnly => 0b00 << 2,
             ReadAccess::AuthorAndTagged => 0b01 << 2,
@@ -102,30 +105,36 @@ impl Draft {
             flags: access,
             from_author: false,
             notified: Vec::new(),
+            payload_bytes: 5,
         }
     }
 
-    pub(super) fn to(mut self, notified: &[Person]) -> Self {
+    pub(crate) fn to(mut self, notified: &[Person]) -> Self {
         self.notified.extend(notified);
         self
     }
 
-    pub(super) fn of_app(mut self, app: u32) -> Self {
+    pub(crate) fn of_app(mut self, app: u32) -> Self {
         self.app = app;
         self
     }
 
-    pub(super) fn replaceable(mut self) -> Self {
+    pub(crate) fn replaceable(mut self) -> Self {
         self.flags |= 0b10;
         self
     }
 
-    pub(super) fn from_author(mut self) -> Self {
+    pub(crate) fn marked_from_author(mut self) -> Self {
         self.from_author = true;
         self
     }
 
-    pub(super) fn record(&self) -> Record {
+    pub(crate) fn payload_bytes(mut self, payload_bytes: usize) -> Self {
+        self.payload_bytes = payload_bytes;
+        self
+    }
+
+    pub(crate) fn record(&self) -> Record {
         let mut tags = TagsBuilder::default();
         for person in &self.notified {
             tags = tags.notify(person.key());
@@ -134,14 +143,14 @@ impl Draft {
         RecordBuilder::new(Kind::new(number).unwrap(), self.author.key())
             .from_author(self.from_author)
             .tags(tags)
-            .payload(b"hello".to_vec())
+            .payload(vec![b'x'; self.payload_bytes])
             .sign(&self.author.secret())
             .unwrap()
     }
 }
 
 /// An authenticated submitter on a stream that is bound to no role.
-pub(super) fn submitter(person: Person) -> Submitter {
+pub(crate) fn submitter(person: Person) -> Submitter {
     Submitter {
         peer: person.peer(),
         master: Some(person.key()),
@@ -150,7 +159,7 @@ pub(super) fn submitter(person: Person) -> Submitter {
 }
 
 /// An anonymous submitter on a stream that is bound to no role.
-pub(super) fn anonymous_submitter() -> Submitter {
+pub(crate) fn anonymous_submitter() -> Submitter {
     Submitter {
         peer: Peer::Anonymous,
         master: None,
@@ -160,7 +169,7 @@ pub(super) fn anonymous_submitter() -> Submitter {
 }
 
 /// An authenticated reader on a stream that is bound to no role.
-pub(super) fn reader(person: Person) -> Reader {
+pub(crate) fn reader(person: Person) -> Reader {
     Reader {
         peer: person.peer(),
         master: Some(person.key()),
@@ -169,7 +178,7 @@ pub(super) fn reader(person: Person) -> Reader {
 }
 
 /// An anonymous reader on a stream that is bound to no role.
-pub(super) fn anonymous_reader() -> Reader {
+pub(crate) fn anonymous_reader() -> Reader {
     Reader {
         peer: Peer::Anonymous,
         master: None,
@@ -179,14 +188,14 @@ pub(super) fn anonymous_reader() -> Reader {
 }
 
 /// The readers that every table asks about, with names for messages: anonymous, and each person.
-pub(super) fn readers() -> Vec<(String, Reader)> {
+pub(crate) fn readers() -> Vec<(String, Reader)> {
     let known = Person::ALL.map(|person| (format!("{person:?}"), reader(person)));
     let anonymous = ("anonymous".to_owned(), anonymous_reader());
     std::iter::once(anonymous).chain(known).collect()
 }
 
 /// The same submitter on a stream that is bound to `role`.
-pub(super) fn bound(submitter: Submitter, role: Role) -> Submitter {
+pub(crate) fn bound(submitter: Submitter, role: Role) -> Submitter {
     Submitter {
         bound: Some(role),
         ..submitter

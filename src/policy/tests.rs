@@ -46,10 +46,17 @@ fn the_gate_answers_as_the_table_for_every_role_access_reader_and_stream() {
         (Who::Else, testing::reader(Person::Bob)),
     ];
     let streams = Role::ALL.map(Some).into_iter().chain([None]);
-    for (access, bound) in ACCESSES.into_iter().flat_map(|it| streams.clone().map(move |s| (it, s)))
+    for (access, bound) in ACCESSES
+        .into_iter()
+        .flat_map(|it| streams.clone().map(move |s| (it, s)))
     {
-        let record = Draft::by(Person::Stranger, access).to(&[Person::Alice]).record();
-        for (role, inbox_public) in Role::ALL.into_iter().flat_map(|it| [(it, true), (it, false)]) {
+        let record = Draft::by(Person::Stranger, access)
+            .to(&[Person::Alice])
+            .record();
+        for (role, inbox_public) in Role::ALL
+            .into_iter()
+            .flat_map(|it| [(it, true), (it, false)])
+        {
             let rules = Rules {
                 inbox_public,
                 ..testing::rules()
@@ -141,7 +148,13 @@ fn a_bound_stream_is_judged_by_its_role_alone() {
         (Role::Application, Ok(RoleSet::of(Role::Application))),
     ] {
         let submitter = testing::bound(alice, role);
-        let admitted = admit(&rules, ALL_OPEN, record.view(), &submitter, Standing::Master);
+        let admitted = admit(
+            &rules,
+            ALL_OPEN,
+            record.view(),
+            &submitter,
+            Standing::Master,
+        );
         assert_eq!(admitted, expected, "{role}");
     }
     let one_app = Submitter {
@@ -154,10 +167,12 @@ fn a_bound_stream_is_judged_by_its_role_alone() {
 
 #[test]
 fn a_record_claimed_by_no_configured_role_is_unauthorized_and_by_shut_roles_alone_a_temporary_error()
-{
+ {
     let rules = testing::rules();
     let alice = testing::submitter(Person::Alice);
-    let record = Draft::by(Person::Alice, ReadAccess::Everybody).to(&[Person::Bob]).record();
+    let record = Draft::by(Person::Alice, ReadAccess::Everybody)
+        .to(&[Person::Bob])
+        .record();
     let code = |configured, open| {
         let roles = Roles { configured, open };
         admit(&rules, roles, record.view(), &alice, Standing::Master).map_err(Refusal::code)
@@ -173,7 +188,7 @@ fn a_record_claimed_by_no_configured_role_is_unauthorized_and_by_shut_roles_alon
 
 #[test]
 fn a_record_marked_from_author_is_taken_from_its_author_alone() {
-    let draft = Draft::by(Person::Alice, ReadAccess::Everybody).from_author();
+    let draft = Draft::by(Person::Alice, ReadAccess::Everybody).marked_from_author();
     let record = draft.record();
     let rules = testing::rules();
     let revoked = Submitter {
@@ -186,10 +201,19 @@ fn a_record_marked_from_author_is_taken_from_its_author_alone() {
             testing::anonymous_submitter(),
             Some(ResultCode::RequiresAuthentication),
         ),
-        (testing::submitter(Person::Bob), Some(ResultCode::Unauthorized)),
+        (
+            testing::submitter(Person::Bob),
+            Some(ResultCode::Unauthorized),
+        ),
         (revoked, Some(ResultCode::Unauthorized)),
     ] {
-        let admitted = admit(&rules, ALL_OPEN, record.view(), &submitter, Standing::Master);
+        let admitted = admit(
+            &rules,
+            ALL_OPEN,
+            record.view(),
+            &submitter,
+            Standing::Master,
+        );
         let code = admitted.err().map(Refusal::code);
         assert_eq!(code, expected, "{submitter:?}");
     }
@@ -217,7 +241,11 @@ fn of_an_author_who_is_not_served_only_a_revoked_key_or_a_hidden_replacement_is_
     let hidden = draft(AuthorAndTagged).replaceable();
     check(hidden.clone(), Standing::Master, None);
     check(hidden.clone(), Standing::Subkey, None);
-    check(hidden, Standing::Unknown, Some(Refusal::SignerMayNotReplace));
+    check(
+        hidden,
+        Standing::Unknown,
+        Some(Refusal::SignerMayNotReplace),
+    );
 }
 
 #[test]
@@ -245,7 +273,9 @@ fn every_notify_tag_counts_not_only_the_first() {
 
 #[test]
 fn a_record_under_two_roles_is_seen_through_the_open_one_of_them_by_that_ones_rule() {
-    let record = Draft::by(Person::Alice, ReadAccess::Everybody).to(&[Person::Bob]).record();
+    let record = Draft::by(Person::Alice, ReadAccess::Everybody)
+        .to(&[Person::Bob])
+        .record();
     let facts = Facts {
         record: record.view(),
         roles: RoleSet::of(Role::Outbox).with(Role::Inbox),

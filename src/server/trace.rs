@@ -25,7 +25,7 @@ pub enum TraceError {
 /// # Errors
 /// [`TraceError`]; nothing was changed.
 pub fn install(trace: &Trace) -> Result<(), TraceError> {
-    let filter = EnvFilter::builder().parse(&trace.level)?;
+    let filter = EnvFilter::builder().parse(&trace.directives)?;
     let stderr = std::io::stderr;
     let layer = match trace.format {
         TraceFormat::Text => fmt::layer()

@@ -32,8 +32,6 @@ enum Phase {
 pub(super) struct Greeting {
     /// The applications that were granted, in the order in which they were asked for.
     pub(super) apps: Arc<[u32]>,
-    /// Whether the extension set is among them.
-    pub(super) extensions: bool,
 }
 
 /// What a HELLO came to.
@@ -79,11 +77,11 @@ impl Connection {
         matches!(*self.phase(), Phase::Greeted(_))
     }
 
-    /// What HELLO settled; `None` while it did not come.
-    pub(super) fn greeting(&self) -> Option<Greeting> {
+    /// Whether HELLO ACK granted the extension set.
+    pub(super) fn has_extensions(&self) -> bool {
         match &*self.phase() {
-            Phase::Greeted(greeting) => Some(greeting.clone()),
-            Phase::AwaitHello | Phase::Closed => None,
+            Phase::Greeted(greeting) => greeting.apps.contains(&EXTENSION_APP),
+            Phase::AwaitHello | Phase::Closed => false,
         }
     }
 
@@ -95,10 +93,8 @@ impl Connection {
             Phase::Greeted(greeting) => return Hello::Again(greeting.clone()),
             Phase::Closed => return Hello::TooLate,
         }
-        let apps = self.granted(asked);
         let greeting = Greeting {
-            extensions: apps.contains(&EXTENSION_APP),
-            apps: apps.into(),
+            apps: self.granted(asked).into(),
         };
         *phase = Phase::Greeted(greeting.clone());
         Hello::First(greeting)

@@ -13,6 +13,10 @@ pub struct Ticket(pub(super) u64);
 
 /// Something that happened to a stream.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event is handed over and gone; none are kept"
+)]
 pub enum Event {
     /// Bytes arrived, cut anywhere; at most [`limits::STREAM_READ_BYTES`] at a time.
     ///
@@ -64,7 +68,7 @@ pub enum Event {
 }
 
 /// Something that the driver of a stream is to do, in the order in which it is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Send these bytes.
     Send(Bytes),
@@ -121,7 +125,7 @@ pub enum Action {
 }
 
 /// What a peer wants to read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadRequest {
     /// The records with these IDs and addresses; at most [`limits::GET_REFERENCES_MAX`].
     ///

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::event::{Action, Ticket};
-use crate::wire::{Record, ServerMessage};
+use crate::wire::ServerMessage;
 
 /// The actions that wait for the driver, and the next ticket.
 ///

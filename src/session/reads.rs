@@ -49,7 +49,10 @@ impl Reads {
     /// Adds a read, whose query ID no open one has.
     pub(super) fn insert(&mut self, read: OpenRead) {
         assert!(!self.is_full(), "the caller asked before");
-        assert!(self.open.iter().all(|open| open.id != read.id), "an ID is open once");
+        assert!(
+            self.open.iter().all(|open| open.id != read.id),
+            "an ID is open once"
+        );
         self.open.push(read);
     }
 
@@ -90,7 +93,9 @@ impl Reads {
             if read.scope.intersection(open) == read.scope {
                 return true;
             }
-            output.push(Action::Cancel { ticket: read.ticket });
+            output.push(Action::Cancel {
+                ticket: read.ticket,
+            });
             output.send(&ServerMessage::QueryClosed {
                 id: read.id,
                 result: ResultCode::TemporaryError,

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::event::Ticket;
+use super::output::Output;
 use crate::base::limits;
+use crate::wire::{ResultCode, ServerMessage};
 
 /// Submissions of one stream that have no result yet.
 #[derive(Debug, Default)]
@@ -26,11 +28,12 @@ impl Submissions {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Takes a submission out whose result is known, and returns its ID's prefix.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<[u8; 32]> {
-        let InFlight { id_prefix, bytes } = self.in_flight.remove(&ticket)?;
-        self.bytes = self.bytes.saturating_sub(bytes);
-        Some(id_prefix)
+    /// Tells the peer what became of a submission, which is in flight no longer.
+    pub(super) fn answer(&mut self, ticket: Ticket, result: ResultCode, output: &mut Output) {
+        if let Some(InFlight { id_prefix, bytes }) = self.in_flight.remove(&ticket) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+            output.send(&ServerMessage::SubmissionResult { result, id_prefix });
+        }
     }
 
     /// Whether no further submission is taken until a result is known.

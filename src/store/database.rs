@@ -2,12 +2,12 @@
 
 use std::{fs, io, path::Path};
 
-use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, ReadOptions, WriteBatch};
+use rocksdb::{ColumnFamily, DB, DBPinnableSlice, DBRawIterator, Options, ReadOptions, WriteBatch};
 
 use super::{
     counts::Counts,
     error::{Damage, StoreError},
-    keys::{self, Secret},
+    keys::Secret,
     options::{self, StoreOptions},
 };
 use crate::base::Seq;
@@ -22,22 +22,13 @@ impl Database {
     /// Opens the database in `path`; makes it if the directory is empty or absent.
     pub(super) fn open(path: &Path, settings: &StoreOptions) -> Result<Self, StoreError> {
         let mut options = options::database(settings)?;
-        let mut families = options::families(settings)?;
         if exists(path)? {
-            // A later version may have more column families. They must be opened too, or the
-            // engine refuses before the schema version can be read.
-            for name in DB::list_cf(&options, path)? {
-                if !families.iter().any(|family| family.name() == name) {
-                    families.push(rocksdb::ColumnFamilyDescriptor::new(
-                        name,
-                        rocksdb::Options::default(),
-                    ));
-                }
-            }
+            refuse_newer(path, &options)?;
         } else {
             fs::create_dir_all(path).map_err(StoreError::Directory)?;
             options.create_if_missing(true);
         }
+        let families = options::families(settings)?;
         let db = DB::open_cf_descriptors(&options, path, families)?;
         let secret = identify(&db)?;
         Ok(Self { db, secret })
@@ -84,7 +75,7 @@ impl Database {
         Ok(self.db.raw_iterator_cf_opt(self.log()?, options))
     }
 
-    fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
+    pub(super) fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
         let family = self.db.cf_handle(name);
         family.ok_or(StoreError::Damaged(Damage::Family(name)))
     }
@@ -120,37 +111,51 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-/// Checks the schema version and reads the digest key; writes both into a new database.
-fn identify(db: &DB) -> Result<Secret, StoreError> {
-    let damaged = |name| StoreError::Damaged(Damage::Meta(name));
-    let family = |name| db.cf_handle(name).ok_or(StoreError::Damaged(Damage::Family(name)));
-    let meta = family(options::META)?;
-    let Some(schema) = db.get_pinned_cf(meta, SCHEMA_KEY)? else {
-        let mut log = db.raw_iterator_cf(family(options::LOG)?);
-        log.seek_to_first();
-        log.status()?;
-        if log.valid() {
-            return Err(damaged(SCHEMA_NAME));
-        }
-        let secret: [u8; 32] = rand::random();
-        let mut batch = WriteBatch::default();
-        batch.put_cf(meta, SCHEMA_KEY, SCHEMA.to_be_bytes());
-        batch.put_cf(meta, SECRET_KEY, secret);
-        db.write_opt(batch, &options::synced())?;
-        return Ok(Secret::new(secret));
+/// Reads the schema version without changing a file: opening a database for writing already moves
+/// its write-ahead log into tables, in a layout that a later version may not have.
+fn refuse_newer(path: &Path, options: &Options) -> Result<(), StoreError> {
+    let db = DB::open_cf_for_read_only(options, path, [options::META], false)?;
+    let meta = db.cf_handle(options::META).ok_or(Damage::Family(options::META))?;
+    let Some(found) = schema(&db, meta)? else {
+        return Ok(());
     };
-    let found = <[u8; 4]>::try_from(&*schema).map_err(|_| damaged(SCHEMA_NAME))?;
-    let found = u32::from_be_bytes(found);
     if found > SCHEMA {
         return Err(StoreError::NewerSchema {
             found,
             known: SCHEMA,
         });
     }
+    Ok(())
+}
+
+/// Reads the digest key; gives a new database its identity.
+fn identify(db: &DB) -> Result<Secret, StoreError> {
+    let meta = db.cf_handle(options::META).ok_or(Damage::Family(options::META))?;
+    let log = db.cf_handle(options::LOG).ok_or(Damage::Family(options::LOG))?;
+    if schema(db, meta)?.is_none() {
+        let mut entries = db.raw_iterator_cf(log);
+        entries.seek_to_first();
+        entries.status()?;
+        if entries.valid() {
+            return Err(Damage::Meta(SCHEMA_NAME).into());
+        }
+        let mut batch = WriteBatch::default();
+        batch.put_cf(meta, SCHEMA_KEY, SCHEMA.to_be_bytes());
+        batch.put_cf(meta, SECRET_KEY, rand::random::<[u8; 32]>());
+        db.write_opt(batch, &options::synced())?;
+    }
     let secret = db.get_pinned_cf(meta, SECRET_KEY)?;
-    let secret = secret.ok_or_else(|| damaged(SECRET_NAME))?;
-    let secret = <[u8; 32]>::try_from(&*secret).map_err(|_| damaged(SECRET_NAME))?;
-    Ok(Secret::new(secret))
+    let secret = secret.and_then(|bytes| <[u8; 32]>::try_from(&*bytes).ok());
+    Ok(Secret::new(secret.ok_or(Damage::Meta(SECRET_NAME))?))
+}
+
+/// The schema version of a database; a new one has none yet.
+fn schema(db: &DB, meta: &ColumnFamily) -> Result<Option<u32>, StoreError> {
+    let Some(bytes) = db.get_pinned_cf(meta, SCHEMA_KEY)? else {
+        return Ok(None);
+    };
+    let bytes = <[u8; 4]>::try_from(&*bytes).map_err(|_| Damage::Meta(SCHEMA_NAME))?;
+    Ok(Some(u32::from_be_bytes(bytes)))
 }
 
 /// Version of everything this module writes; see docs/STORAGE.md.
@@ -162,5 +167,3 @@ const COUNTS_NAME: &str = "counts";
 pub(super) const SCHEMA_KEY: &[u8] = SCHEMA_NAME.as_bytes();
 pub(super) const SECRET_KEY: &[u8] = SECRET_NAME.as_bytes();
 pub(super) const COUNTS_KEY: &[u8] = COUNTS_NAME.as_bytes();
-
-const _: () = assert!(keys::PREFIX_BYTES == 9);

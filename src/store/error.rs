@@ -36,6 +36,9 @@ pub enum StoreError {
     /// The database directory cannot be made or listed.
     #[error("database directory cannot be used")]
     Directory(#[source] io::Error),
+    /// The log has as many entries as index keys can tell apart: 281 trillion.
+    #[error("log is full")]
+    Full,
     /// A writer of this store runs already; there is never more than one.
     #[error("store has a writer already")]
     WriterRuns,

@@ -92,7 +92,12 @@ pub(super) fn joined(nonce: &[u8; 32], scalar: &[u8; 32]) -> [u8; 64] {
 }
 
 pub(super) fn key(seed: u64) -> SecretKey {
-    SecretKey::from_seed(*Hash64::of(&seed.to_le_bytes()).as_bytes().first_chunk().unwrap())
+    SecretKey::from_seed(
+        *Hash64::of(&seed.to_le_bytes())
+            .as_bytes()
+            .first_chunk()
+            .unwrap(),
+    )
 }
 
 /// An ordinary valid record by author `seed`.
@@ -122,7 +127,9 @@ pub(super) fn sealed(mut bytes: Vec<u8>, sign: impl Fn(&Hash64) -> [u8; 64]) -> 
 }
 
 pub(super) fn record_bytes(seed: u64) -> Vec<u8> {
-    valid_record(seed, "as an attacker would have it").bytes().to_vec()
+    valid_record(seed, "as an attacker would have it")
+        .bytes()
+        .to_vec()
 }
 
 /// A key that is canonical, not of small order, and not on the curve.

@@ -9,7 +9,7 @@ use super::{
     equation::{self, Claim, Encoded},
     recent::Recent,
 };
-use crate::wire::{Hash64, PublicKey, RecordRef};
+use crate::wire::{Hash64, KeySchedule, PublicKey, RecordRef};
 
 /// Checks records, one thread's worth of it.
 ///
@@ -18,6 +18,12 @@ use crate::wire::{Hash64, PublicKey, RecordRef};
 /// empty the memory.
 pub struct Verifier {
     known: Recent<PublicKey, EdwardsPoint>,
+}
+
+/// A record of which all is good but for what the curve says.
+struct Sound {
+    claim: Claim,
+    schedule: Option<KeySchedule>,
 }
 
 /// Keys decompressed for the records at hand, not yet worth remembering.
@@ -42,12 +48,9 @@ impl Verifier {
     /// again.
     pub fn record(&mut self, record: RecordRef<'_>) -> Result<(), VerifyError> {
         let mut fresh = Fresh::new();
-        let claim = self.claim(record, &mut fresh)?;
-        if !claim.holds() {
-            return Err(VerifyError::WrongSignature);
-        }
-        self.remember(record, &fresh);
-        core_kinds::payload(record)
+        let sound = self.sound(record, &mut fresh)?;
+        let holds = sound.claim.holds();
+        self.conclude(record, &sound, holds, &fresh)
     }
 
     /// Whether each of `records` is valid; the same answers as [`record`](Self::record) gives.
@@ -57,32 +60,29 @@ impl Verifier {
     /// one: keep those apart who sent wrong ones before, as [`Stage`](super::Stage) does.
     pub fn batch(&mut self, records: &[RecordRef<'_>]) -> Vec<Result<(), VerifyError>> {
         let mut fresh = Fresh::new();
-        let claims: Vec<_> = records
+        let checked: Vec<_> = records
             .iter()
-            .map(|record| self.claim(*record, &mut fresh))
+            .map(|record| self.sound(*record, &mut fresh))
             .collect();
-        let sound: Vec<&Claim> = claims.iter().flatten().collect();
-        let all_hold = sound.len() > 1 && equation::all_hold(&sound);
-        claims
+        let claims: Vec<_> = checked.iter().flatten().map(|sound| &sound.claim).collect();
+        let all_hold = claims.len() > 1 && equation::all_hold(&claims);
+        checked
             .into_iter()
             .zip(records)
-            .map(|(claim, record)| {
-                let claim = claim?;
-                if !all_hold && !claim.holds() {
-                    return Err(VerifyError::WrongSignature);
-                }
-                self.remember(*record, &fresh);
-                core_kinds::payload(*record)
+            .map(|(sound, record)| {
+                let sound = sound?;
+                let holds = all_hold || sound.claim.holds();
+                self.conclude(*record, &sound, holds, &fresh)
             })
             .collect()
     }
 
     /// Everything about `record` but the equation, cheapest first: bytes, hash, then curve points.
-    fn claim(&mut self, record: RecordRef<'_>, fresh: &mut Fresh) -> Result<Claim, VerifyError> {
-        core_kinds::signer(record)?;
+    fn sound(&mut self, record: RecordRef<'_>, fresh: &mut Fresh) -> Result<Sound, VerifyError> {
+        let schedule = core_kinds::outline(record)?;
         let signature = Encoded::new(record.signature())?;
         let hash = Hash64::of(record.signed_bytes());
-        if !id_is_of(record, &hash) {
+        if !hash.as_bytes().starts_with(record.id().hash_start()) {
             return Err(VerifyError::HashMismatch);
         }
         let signer = record.signer();
@@ -90,7 +90,26 @@ impl Verifier {
         if record.author() != signer {
             self.point(&record.author(), fresh)?;
         }
-        Claim::new(signer, signer_point, &hash, signature)
+        let claim = Claim::new(signer, signer_point, &hash, signature)?;
+        Ok(Sound { claim, schedule })
+    }
+
+    /// The verdict, once it is known whether the equation holds.
+    fn conclude(
+        &mut self,
+        record: RecordRef<'_>,
+        sound: &Sound,
+        holds: bool,
+        fresh: &Fresh,
+    ) -> Result<(), VerifyError> {
+        if !holds {
+            return Err(VerifyError::WrongSignature);
+        }
+        self.remember(record, fresh);
+        sound
+            .schedule
+            .as_ref()
+            .map_or(Ok(()), core_kinds::attestations)
     }
 
     fn point(&mut self, key: &PublicKey, fresh: &mut Fresh) -> Result<EdwardsPoint, VerifyError> {
@@ -110,7 +129,7 @@ impl Verifier {
     fn remember(&mut self, record: RecordRef<'_>, fresh: &Fresh) {
         for key in [record.signer(), record.author()] {
             if let Some(point) = fresh.get(&key) {
-                self.known.insert(key, *point);
+                self.known.insert(key, *point, 1);
             }
         }
     }
@@ -123,11 +142,7 @@ impl Verifier {
 ///
 /// # Source
 /// `mosaic-wire.md` section 1.
-pub fn signature(
-    key: &PublicKey,
-    hash: &Hash64,
-    signature: &[u8; 64],
-) -> Result<(), VerifyError> {
+pub fn signature(key: &PublicKey, hash: &Hash64, signature: &[u8; 64]) -> Result<(), VerifyError> {
     let signature = Encoded::new(signature)?;
     let claim = Claim::new(*key, equation::key_point(key)?, hash, signature)?;
     if claim.holds() {
@@ -135,11 +150,4 @@ pub fn signature(
     } else {
         Err(VerifyError::WrongSignature)
     }
-}
-
-/// Whether the hash part of the record's ID is the beginning of `hash`.
-fn id_is_of(record: RecordRef<'_>, hash: &Hash64) -> bool {
-    let id = record.id();
-    let (_timestamp, prefix) = id.as_bytes().split_at(8);
-    hash.as_bytes().starts_with(prefix)
 }

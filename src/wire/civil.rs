@@ -45,7 +45,8 @@ impl Date {
         }
         let from_march = (month + 9) % 12;
         let march_year = year - u64::from(month <= 2);
-        let day_of_era = days_before_year(march_year % 400) + days_before_month(from_march) + day - 1;
+        let day_of_era =
+            days_before_year(march_year % 400) + days_before_month(from_march) + day - 1;
         let days = (march_year / 400 * DAYS_OF_ERA + day_of_era).checked_sub(DAYS_BEFORE_1970)?;
         // A day that the month does not have (31 June) comes back as one of the next month.
         (Self::from_days(days) == self).then_some(days)

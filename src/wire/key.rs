@@ -158,7 +158,7 @@ impl SecretKey {
 
     /// The 32-byte seed.
     #[must_use]
-    pub const fn seed(&self) -> &[u8; 32] {
+    pub fn seed(&self) -> &[u8; 32] {
         self.0.as_bytes()
     }
 
@@ -359,7 +359,10 @@ mod tests {
         off[0] = 2;
         let key = PublicKey::from_bytes(&off).unwrap();
         assert!(!key.is_on_curve());
-        assert_eq!(key.to_string().parse::<PublicKey>(), Err(KeyError::OffCurve));
+        assert_eq!(
+            key.to_string().parse::<PublicKey>(),
+            Err(KeyError::OffCurve)
+        );
     }
 
     #[test]

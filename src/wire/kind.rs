@@ -246,7 +246,13 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_kind_is_refused() {
-        for text in ["", "microblogs", "1c", "+00000010001001c", "000000010001001c0"] {
+        for text in [
+            "",
+            "microblogs",
+            "1c",
+            "+00000010001001c",
+            "000000010001001c0",
+        ] {
             assert_eq!(text.parse::<Kind>(), Err(KindError::Text), "{text}");
         }
         let reserved = "0000000100010020".parse::<Kind>();

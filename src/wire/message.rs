@@ -184,20 +184,15 @@ impl MessageType {
             Self::HelloAuth | Self::DhtLookup | Self::DhtResponse => {
                 Layout::UpTo(limits::UNDEFINED_MESSAGE_MAX_BYTES)
             }
-            Self::Get => {
-                Layout::UpTo(HEADER_BYTES + REFERENCE_BYTES * limits::GET_REFERENCES_MAX)
-            }
-            Self::Query | Self::Subscribe => {
-                Layout::UpTo(HEADER_BYTES + limits::FILTER_MAX_BYTES)
-            }
+            Self::Get => Layout::UpTo(HEADER_BYTES + REFERENCE_BYTES * limits::GET_REFERENCES_MAX),
+            Self::Query | Self::Subscribe => Layout::UpTo(HEADER_BYTES + limits::FILTER_MAX_BYTES),
             Self::Submission | Self::Record => Layout::UpTo(limits::RECORD_MESSAGE_MAX_BYTES),
             Self::ExtensionRequest(_) | Self::ExtensionReply(_) => {
                 Layout::UpTo(HEADER_BYTES + limits::EXTENSION_BODY_MAX_BYTES)
             }
-            Self::Unsubscribe
-            | Self::LocallyComplete
-            | Self::QueryClosed
-            | Self::Unrecognized => Layout::Exact(HEADER_BYTES),
+            Self::Unsubscribe | Self::LocallyComplete | Self::QueryClosed | Self::Unrecognized => {
+                Layout::Exact(HEADER_BYTES)
+            }
             Self::SubmissionResult => Layout::Exact(HEADER_BYTES + 32),
             Self::Closing => Layout::Fixed(HEADER_BYTES),
             Self::BlobGet | Self::BlobSubmissionResult => Layout::Fixed(BLOB_HEAD_BYTES),

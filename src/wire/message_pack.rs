@@ -91,7 +91,9 @@ impl Input<'_> {
             // An extension has a type byte before its data.
             0xc7 => self.number::<1>().and_then(|length| self.pass(length + 1)),
             0xc8 => self.number::<2>().and_then(|length| self.pass(length + 1)),
-            0xc9 => self.number::<4>().and_then(|length| self.pass(length.saturating_add(1))),
+            0xc9 => self
+                .number::<4>()
+                .and_then(|length| self.pass(length.saturating_add(1))),
             0xcc | 0xd0 => self.pass(1),
             0xcd | 0xd1 | 0xd4 => self.pass(2),
             0xd5 => self.pass(3),
@@ -111,7 +113,10 @@ impl Input<'_> {
 
     /// A big-endian number of `N` bytes.
     fn number<const N: usize>(&mut self) -> Result<usize, ShapeError> {
-        let (bytes, rest) = self.0.split_first_chunk::<N>().ok_or(ShapeError::Truncated)?;
+        let (bytes, rest) = self
+            .0
+            .split_first_chunk::<N>()
+            .ok_or(ShapeError::Truncated)?;
         self.0 = rest;
         Ok(bytes
             .iter()
@@ -146,14 +151,19 @@ mod tests {
         check(&[0x81, 0xa1, b'a', 1, 1], Err(ShapeError::Trailing));
         check(&[0x81, 0xa1, b'a', 0xc1], Err(ShapeError::Reserved));
         check(&[0x81, 0xa1, b'a', 0x91, 0x91, 1], Ok(()));
-        check(&[0x81, 0xa1, b'a', 0x91, 0x91, 0x91, 1], Err(ShapeError::TooDeep));
+        check(
+            &[0x81, 0xa1, b'a', 0x91, 0x91, 0x91, 1],
+            Err(ShapeError::TooDeep),
+        );
         check(&[0x81; 65], Err(ShapeError::TooLarge));
     }
 
     #[test]
     fn a_claimed_length_without_its_bytes_is_refused() {
         check(&[0xdf, 0xff, 0xff, 0xff, 0xff], Err(ShapeError::Truncated));
-        for marker in [0xc4_u8, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xd9, 0xda, 0xdb, 0xdc, 0xdd] {
+        for marker in [
+            0xc4_u8, 0xc5, 0xc6, 0xc7, 0xc8, 0xc9, 0xd9, 0xda, 0xdb, 0xdc, 0xdd,
+        ] {
             let body = [0x81, 0xa0, marker, 0xff, 0xff, 0xff, 0xff];
             check(&body, Err(ShapeError::Truncated));
         }
@@ -162,9 +172,26 @@ mod tests {
     #[test]
     fn every_marker_is_passed_over_by_its_size() {
         let sizes = [
-            (0xc0, 0), (0xc2, 0), (0xc3, 0), (0x7f, 0), (0xff, 0), (0xca, 4), (0xcb, 8),
-            (0xcc, 1), (0xcd, 2), (0xce, 4), (0xcf, 8), (0xd0, 1), (0xd1, 2), (0xd2, 4),
-            (0xd3, 8), (0xd4, 2), (0xd5, 3), (0xd6, 5), (0xd7, 9), (0xd8, 17),
+            (0xc0, 0),
+            (0xc2, 0),
+            (0xc3, 0),
+            (0x7f, 0),
+            (0xff, 0),
+            (0xca, 4),
+            (0xcb, 8),
+            (0xcc, 1),
+            (0xcd, 2),
+            (0xce, 4),
+            (0xcf, 8),
+            (0xd0, 1),
+            (0xd1, 2),
+            (0xd2, 4),
+            (0xd3, 8),
+            (0xd4, 2),
+            (0xd5, 3),
+            (0xd6, 5),
+            (0xd7, 9),
+            (0xd8, 17),
         ];
         for (marker, size) in sizes {
             let mut body = vec![0x81, 0xa0, marker];

@@ -94,8 +94,7 @@ impl ServerMessage {
     /// - [`MessageFault::Length`]: a length this type cannot have.
     pub fn parse(message: &Bytes) -> Result<Self, MessageError> {
         let message_type = check_whole(message, Direction::ToClient)?;
-        Self::parse_as(message_type, message)
-            .map_err(|fault| broken(message_type, message, fault))
+        Self::parse_as(message_type, message).map_err(|fault| broken(message_type, message, fault))
     }
 
     fn parse_as(message_type: MessageType, message: &Bytes) -> Result<Self, MessageFault> {
@@ -229,4 +228,242 @@ pub fn record_header(id: QueryId, record_bytes: usize) -> [u8; 8] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::{
+        message::Subject,
+        testing::{hex, record, vectors},
+    };
+
+    /// One message of every type.
+    pub(in crate::wire) fn samples() -> Vec<ServerMessage> {
+        vec![
+            ServerMessage::HelloAck {
+                result: ResultCode::Success,
+                version: 0,
+                apps: vec![1, 0xA56A_F6B3],
+            },
+            ServerMessage::Closing {
+                result: ResultCode::ShuttingDown,
+            },
+            ServerMessage::Record {
+                id: QueryId(2),
+                record: record(0).into(),
+            },
+            ServerMessage::LocallyComplete { id: QueryId(3) },
+            ServerMessage::QueryClosed {
+                id: QueryId(0xfffe),
+                result: ResultCode::NotFound,
+            },
+            ServerMessage::SubmissionResult {
+                result: ResultCode::Accepted,
+                id_prefix: [0x5a; 32],
+            },
+            ServerMessage::BlobResult {
+                result: ResultCode::Success,
+                data_bytes: 0,
+                hash: [0xab; 32],
+            },
+            ServerMessage::BlobSubmissionResult {
+                result: ResultCode::Duplicate,
+                hash: [0xcd; 32],
+            },
+            ServerMessage::DhtResponse,
+            ServerMessage::Unrecognized,
+            ServerMessage::Extension(ExtensionReply {
+                kind: 0xC1,
+                request_id: 9,
+                body: Bytes::from_static(&[0x80]),
+            }),
+        ]
+    }
+
+    /// Both ways between a message and its bytes, in hexadecimal with spaces.
+    fn check(message: &ServerMessage, golden: &str) {
+        let bytes = Bytes::from(hex(&golden.replace(' ', "")));
+        assert_eq!(message.encode(), bytes, "{message:?}");
+        assert_eq!(ServerMessage::parse(&bytes).as_ref(), Ok(message));
+    }
+
+    #[test]
+    fn connection_messages_have_the_bytes_of_the_specification() {
+        let ack = ServerMessage::HelloAck {
+            result: ResultCode::Success,
+            version: 0x0102,
+            apps: vec![1, 0xA56A_F6B3],
+        };
+        check(&ack, "90 100000 01 00 0201 01000000 b3f66aa5");
+        let closing = ServerMessage::Closing {
+            result: ResultCode::Invalid,
+        };
+        check(&closing, "fe 24 000000000000");
+        check(&ServerMessage::DhtResponse, "84 080000 00000000");
+        check(&ServerMessage::Unrecognized, "f0 080000 00000000");
+    }
+
+    #[test]
+    fn query_replies_have_the_bytes_of_the_specification() {
+        let id = QueryId(0x0201);
+        let found = ServerMessage::Record {
+            id,
+            record: record(0).into(),
+        };
+        let record = vectors()["records"][0]["hex"].as_str().unwrap();
+        check(&found, &format!("80 080100 0102 0000 {record}"));
+        check(
+            &ServerMessage::LocallyComplete { id },
+            "81 080000 0102 0000",
+        );
+        let result = ResultCode::TooOpen;
+        check(
+            &ServerMessage::QueryClosed { id, result },
+            "82 080000 0102 25 00",
+        );
+    }
+
+    #[test]
+    fn submission_replies_have_the_bytes_of_the_specification() {
+        let hash = "ab".repeat(32);
+        let result = ServerMessage::SubmissionResult {
+            result: ResultCode::Accepted,
+            id_prefix: [0xab; 32],
+        };
+        check(&result, &format!("83 280000 02 000000 {hash}"));
+        let blob = ServerMessage::BlobSubmissionResult {
+            result: ResultCode::TooLarge,
+            hash: [0xab; 32],
+        };
+        check(&blob, &format!("85 26 000000000000 {hash}"));
+        let found = ServerMessage::BlobResult {
+            result: ResultCode::Success,
+            data_bytes: 0x0605_0403_0201,
+            hash: [0xab; 32],
+        };
+        check(&found, &format!("86 01 010203040506 {hash}"));
+    }
+
+    #[test]
+    fn an_extension_reply_has_the_bytes_of_its_page() {
+        let reply = ServerMessage::Extension(ExtensionReply {
+            kind: 0xC1,
+            request_id: 0x0201,
+            body: Bytes::from_static(&[0x80]),
+        });
+        check(&reply, "c1 090000 0102 0000 80");
+    }
+
+    #[test]
+    fn a_record_is_sent_behind_its_header_as_it_is() {
+        let record = record(0);
+        let header = record_header(QueryId(7), record.len());
+        let whole = ServerMessage::Record {
+            id: QueryId(7),
+            record: record.clone().into(),
+        };
+        assert_eq!(whole.encode(), [header.as_slice(), &record].concat());
+    }
+
+    #[test]
+    fn a_result_that_nobody_knows_is_kept() {
+        for message in samples() {
+            let at = match message.message_type() {
+                MessageType::HelloAck | MessageType::SubmissionResult => 4,
+                MessageType::QueryClosed => 6,
+                MessageType::Closing
+                | MessageType::BlobResult
+                | MessageType::BlobSubmissionResult => 1,
+                _ => continue,
+            };
+            for byte in [0, 34, 200, 255] {
+                let mut bytes = message.encode().to_vec();
+                bytes[at] = byte;
+                let read = ServerMessage::parse(&bytes.clone().into()).unwrap();
+                assert_ne!(read, message);
+                assert_eq!(read.encode(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn reserved_bytes_are_ignored() {
+        for message in samples() {
+            let mut bytes = message.encode().to_vec();
+            let reserved: &[usize] = match message.message_type() {
+                MessageType::HelloAck => &[5],
+                MessageType::Closing | MessageType::BlobSubmissionResult => &[2, 3, 4, 5, 6, 7],
+                MessageType::Record
+                | MessageType::LocallyComplete
+                | MessageType::ExtensionReply(_) => &[6, 7],
+                MessageType::QueryClosed => &[7],
+                MessageType::SubmissionResult => &[5, 6, 7],
+                MessageType::DhtResponse | MessageType::Unrecognized => &[4, 5, 6, 7],
+                _ => &[],
+            };
+            for at in reserved {
+                bytes[*at] = 0xff;
+            }
+            assert_eq!(ServerMessage::parse(&bytes.into()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_told_with_what_is_left_of_its_subject() {
+        for message in samples() {
+            let whole = message.encode();
+            for end in 1..whole.len() {
+                let error = ServerMessage::parse(&whole.slice(..end)).unwrap_err();
+                assert_eq!(error.kind, message.message_type().as_u8());
+                assert_eq!(error.fault, MessageFault::Length);
+                let known = end >= message.message_type().subject_end_bytes();
+                let subject = message.message_type().subject(&whole);
+                assert_eq!(error.subject, if known { subject } else { Subject::None });
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_too_many_is_a_wrong_length() {
+        for message in samples() {
+            let bytes = [message.encode().as_ref(), &[0]].concat();
+            let error = ServerMessage::parse(&bytes.into()).unwrap_err();
+            assert_eq!(error.fault, MessageFault::Length, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn what_clients_send_is_not_a_servers() {
+        for byte in 0..=u8::MAX {
+            let server = MessageType::from_u8(byte).filter(|it| it.travels(Direction::ToClient));
+            if server.is_none() {
+                let bytes = vec![byte, 8, 0, 0, 0, 0, 0, 0];
+                let error = ServerMessage::parse(&bytes.into()).unwrap_err();
+                assert_eq!((error.kind, error.fault), (byte, MessageFault::UnknownType));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(message) = ServerMessage::parse(&bytes.into()) {
+                prop_assert_eq!(ServerMessage::parse(&message.encode()), Ok(message));
+            }
+        }
+
+        #[test]
+        fn any_change_is_answered(
+            sample in 0..samples().len(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut bytes = samples()[sample].encode().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(message) = ServerMessage::parse(&bytes.into()) {
+                prop_assert_eq!(ServerMessage::parse(&message.encode()), Ok(message));
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    fn of<'a>(self, filter: &'a [u8]) -> &'a [u8] {
+    fn of(self, filter: &[u8]) -> &[u8] {
         let start = usize::from(self.start);
         let end = start + usize::from(self.length);
         filter.get(start..end).unwrap_or_default()
@@ -77,24 +77,34 @@ impl fmt::Debug for TagSet {
 /// many sets there are.
 #[derive(Clone, Debug)]
 pub(super) struct TagIndex {
-    /// Sorted by the tag's bytes; a tag of several sets stands there once for each.
-    entries: Box<[(Span, u8)]>,
-    /// One bit a set.
-    sets: u64,
+    /// Sorted by the tag's bytes, without duplicates; with each tag the sets that hold it.
+    entries: Box<[(Span, SetBits)]>,
+    /// Every set there is.
+    sets: SetBits,
 }
+
+/// One bit for each set.
+type SetBits = u64;
 
 impl TagIndex {
     /// The index of at most 64 sets of tags of one filter.
     pub(super) fn new(filter: &[u8], sets: &[TagSet]) -> Self {
-        let numbered = (0_u8..64).zip(sets);
-        let mut entries: Vec<(Span, u8)> = numbered
-            .flat_map(|(number, set)| set.spans.iter().map(move |span| (*span, number)))
+        let bits = || (0..SetBits::BITS).map(|number| 1 << number);
+        let mut entries: Vec<(Span, SetBits)> = bits()
+            .zip(sets)
+            .flat_map(|(bit, set)| set.spans.iter().map(move |span| (*span, bit)))
             .collect();
         entries.sort_unstable_by(|(a, _), (b, _)| a.of(filter).cmp(b.of(filter)));
-        let sets = (0_u8..64).zip(sets).fold(0, |bits, (number, _)| bits | 1 << number);
+        entries.dedup_by(|(span, bits), (kept, kept_bits)| {
+            let is_same = span.of(filter) == kept.of(filter);
+            if is_same {
+                *kept_bits |= *bits;
+            }
+            is_same
+        });
         Self {
             entries: entries.into(),
-            sets,
+            sets: bits().zip(sets).fold(0, |all, (bit, _)| all | bit),
         }
     }
 
@@ -113,15 +123,13 @@ impl TagIndex {
         false
     }
 
-    /// The sets that hold `tag`, one bit each.
-    fn sets_with(&self, filter: &[u8], tag: &Tag<'_>) -> u64 {
-        let is_before = |(span, _): &(Span, u8)| span.of(filter) < tag.bytes();
-        let first = self.entries.partition_point(is_before);
-        self.entries
-            .iter()
-            .skip(first)
-            .take_while(|(span, _)| span.of(filter) == tag.bytes())
-            .fold(0, |bits, (_, number)| bits | 1 << number)
+    /// The sets that hold `tag`.
+    fn sets_with(&self, filter: &[u8], tag: &Tag<'_>) -> SetBits {
+        let compare = |(span, _): &(Span, SetBits)| span.of(filter).cmp(tag.bytes());
+        let found = self.entries.binary_search_by(compare).ok();
+        found
+            .and_then(|place| self.entries.get(place))
+            .map_or(0, |(_, sets)| *sets)
     }
 }
 

@@ -104,6 +104,7 @@ fn a_value_out_of_range_is_refused_with_key_value_and_range() {
     check_refused("[application]\nsubmit = [1]", "`application.submit`");
     check_refused("[store]\nfree_space_floor = -1", "0 and more");
     check_refused("[trace]\nlevel = \"a=b=c\"", "`trace.level`");
+    check_refused("[trace]\nlevel = \"verbose\"", "`trace.level`");
     check_refused("[trace]\nformat = \"xml\"", "`trace.format`");
     check_refused("name = \"\"", "1 to 128 bytes");
     check_refused("key_file = \"\"", "`key_file`");
@@ -112,6 +113,20 @@ fn a_value_out_of_range_is_refused_with_key_value_and_range() {
 #[test]
 fn broken_toml_is_refused_with_its_line() {
     check_refused("name = \"x\"\nlisten = [", "line 2");
+}
+
+#[test]
+fn a_level_is_that_of_our_own_trace_and_directives_are_taken_as_they_are() {
+    let directives = |level: &str| {
+        let config = load(&format!("[trace]\nlevel = \"{level}\"")).unwrap();
+        config.trace.directives
+    };
+    assert_eq!(directives("debug"), "warn,mosaicd=debug");
+    assert_eq!(directives("error"), "error");
+    assert_eq!(
+        directives("info,mosaicd::net=trace"),
+        "info,mosaicd::net=trace"
+    );
 }
 
 #[test]

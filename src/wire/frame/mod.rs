@@ -344,15 +344,11 @@ impl FrameReader {
         let Some(kind) = arrived.first().copied() else {
             return Ok(());
         };
-        let Some(message_type) =
-            MessageType::from_u8(kind).filter(|it| it.travels(self.direction))
+        let Some(message_type) = MessageType::from_u8(kind).filter(|it| it.travels(self.direction))
         else {
             return Err(FrameError::UnknownType(kind));
         };
-        let has_length_field = matches!(
-            message_type.layout(),
-            Layout::Exact(_) | Layout::UpTo(_)
-        );
+        let has_length_field = matches!(message_type.layout(), Layout::Exact(_) | Layout::UpTo(_));
         if has_length_field
             && let Some(length_bytes) = length_field(&arrived)
             && !fits(message_type, length_bytes)
@@ -399,10 +395,7 @@ fn length_error(message_type: MessageType, arrived: &[u8], length_bytes: usize) 
 const fn outlives_handling(message_type: MessageType) -> bool {
     matches!(
         message_type,
-        MessageType::Submission
-            | MessageType::Record
-            | MessageType::Query
-            | MessageType::Subscribe
+        MessageType::Submission | MessageType::Record | MessageType::Query | MessageType::Subscribe
     )
 }
 

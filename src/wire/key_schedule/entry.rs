@@ -360,10 +360,7 @@ impl KeyEntry {
     }
 
     /// Reads the entry that `payload` starts with, and tells what is behind it.
-    pub(super) fn parse(
-        payload: &[u8],
-        master: PublicKey,
-    ) -> Result<(Self, &[u8]), EntryFault> {
+    pub(super) fn parse(payload: &[u8], master: PublicKey) -> Result<(Self, &[u8]), EntryFault> {
         let head: &[u8; HEAD_BYTES] = payload.first_chunk().ok_or(EntryFault::Truncated)?;
         let length = usize::from(u16::from_le_bytes(*field::<2, 2, HEAD_BYTES>(head)));
         let (entry, behind) = payload

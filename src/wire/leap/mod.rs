@@ -131,7 +131,10 @@ impl LeapTable {
             updated_s,
             expires_s,
         };
-        table.continues_history().then_some(table).ok_or(LeapError::History)
+        table
+            .continues_history()
+            .then_some(table)
+            .ok_or(LeapError::History)
     }
 
     /// The newer of two tables: made later, or else complete for longer.
@@ -203,10 +206,19 @@ impl LeapTable {
         let mosaic_s = since.as_secs();
         let nanos = since.subsec_nanos();
         let after = |it: &&Change| it.mosaic_s() <= mosaic_s;
-        let ahead_s = self.changes.iter().rev().find(after).map_or(0, |it| it.ahead_s);
+        let ahead_s = self
+            .changes
+            .iter()
+            .rev()
+            .find(after)
+            .map_or(0, |it| it.ahead_s);
         let unix_s = mosaic_s - ahead_s;
         // Before the change is over on the Mosaic clock, though the Unix clock would be there.
-        let in_leap = self.changes.iter().rev().any(|it| it.unix_s == unix_s && it.ahead_s > ahead_s);
+        let in_leap = self
+            .changes
+            .iter()
+            .rev()
+            .any(|it| it.unix_s == unix_s && it.ahead_s > ahead_s);
         Moment {
             unix_s: unix_s - u64::from(in_leap),
             leap_s: u64::from(in_leap),
@@ -217,7 +229,9 @@ impl LeapTable {
     /// The timestamp of a moment, or `None` where its leap second never was or it is out of range.
     pub(super) fn timestamp_of(&self, moment: Moment) -> Option<Timestamp> {
         let unix = Duration::new(moment.unix_s, moment.nanos);
-        let timestamp = self.to_mosaic(unix).plus(Duration::from_secs(moment.leap_s))?;
+        let timestamp = self
+            .to_mosaic(unix)
+            .plus(Duration::from_secs(moment.leap_s))?;
         (self.moment(timestamp) == moment).then_some(timestamp)
     }
 
@@ -228,7 +242,9 @@ impl LeapTable {
 
 /// A line's change, or `None` for a comment.
 fn change_of(content: &str, line: usize) -> Result<Option<Change>, LeapError> {
-    let content = content.split_once('#').map_or(content, |(before, _)| before);
+    let content = content
+        .split_once('#')
+        .map_or(content, |(before, _)| before);
     let mut fields = content.split_ascii_whitespace();
     let Some(time) = fields.next() else {
         return Ok(None);
@@ -269,7 +285,9 @@ enum SystemFileError {
 fn read_system_file() -> Result<LeapTable, SystemFileError> {
     let mut text = String::new();
     let limit = limits::LEAP_FILE_MAX_BYTES;
-    let length = File::open(SYSTEM_FILE)?.take(limit + 1).read_to_string(&mut text)?;
+    let length = File::open(SYSTEM_FILE)?
+        .take(limit + 1)
+        .read_to_string(&mut text)?;
     if u64::try_from(length).is_ok_and(|length| length <= limit) {
         Ok(LeapTable::parse(&text)?)
     } else {

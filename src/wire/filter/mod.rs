@@ -295,7 +295,12 @@ struct TagSpans {
 
 impl Parts {
     /// Takes in an element whose values start at byte `at` of the filter.
-    fn add(&mut self, element: &Element<'_>, at: usize, tags: &mut TagSpans) -> Result<(), FilterError> {
+    fn add(
+        &mut self,
+        element: &Element<'_>,
+        at: usize,
+        tags: &mut TagSpans,
+    ) -> Result<(), FilterError> {
         match element.kind {
             AUTHORS => first(&mut self.authors, || element.keys()),
             SIGNERS => first(&mut self.signers, || element.keys()),

@@ -4,12 +4,7 @@ use std::str;
 
 use thiserror::Error;
 
-use super::{
-    key::PublicKey,
-    kind::Kind,
-    layout::padded,
-    reference::Reference,
-};
+use super::{key::PublicKey, kind::Kind, layout::padded, reference::Reference};
 
 /// Why bytes are no tags, or a tag cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -361,8 +356,8 @@ impl TagsBuilder {
     /// [`TagError::TooLong`]: the value has more than 65 531 bytes.
     pub fn raw(mut self, kind: TagKind, value: &[u8]) -> Result<Self, TagError> {
         let len_bytes = value.len();
-        let length = u16::try_from(len_bytes + HEADER_BYTES)
-            .map_err(|_| TagError::TooLong { len_bytes })?;
+        let length =
+            u16::try_from(len_bytes + HEADER_BYTES).map_err(|_| TagError::TooLong { len_bytes })?;
         self.push_header(length, kind);
         self.area.extend_from_slice(value);
         Ok(self)

@@ -348,7 +348,10 @@ impl Lengths {
     fn record_bytes(&self) -> usize {
         [self.tags, self.payload, self.signature]
             .into_iter()
-            .map(|part| part.checked_next_multiple_of(8).unwrap_or(MORE_THAN_ANY_RECORD))
+            .map(|part| {
+                part.checked_next_multiple_of(8)
+                    .unwrap_or(MORE_THAN_ANY_RECORD)
+            })
             .fold(HEADER_BYTES, usize::saturating_add)
     }
 }

@@ -1,0 +1,217 @@
+//! The command line.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::filter_args::{FilterArgs, RoleArgs};
+use super::publish::PublishCommand;
+use crate::wire::Reference;
+
+/// Client for Mosaic servers: publish records, read them, follow them as they arrive.
+///
+/// Exit codes: 0 done, 1 refused or not found, 2 usage, 3 could not connect, 4 protocol error.
+#[derive(Debug, Parser)]
+#[command(name = "mosaic", version, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What every command understands.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Common options")]
+pub(super) struct Common {
+    /// The server: a known name, mosrv0KEY@HOST:PORT, mosaic://HOST:PORT/ or HOST:PORT
+    #[arg(long, global = true, value_name = "SERVER", env = "MOSAIC_SERVER")]
+    pub(super) server: Option<String>,
+
+    /// File with your secret key, plain or encrypted [default: `key` in the config directory]
+    #[arg(long, global = true, value_name = "FILE", env = "MOSAIC_KEY")]
+    pub(super) key: Option<PathBuf>,
+
+    /// Do not sign in to the server, even though there is a key
+    #[arg(long, global = true)]
+    pub(super) anonymous: bool,
+
+    /// File whose first line is the key's password (also: environment MOSAIC_PASSWORD)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+
+    /// Directory of the key and the known servers [default: ~/.config/mosaic]
+    #[arg(long, global = true, value_name = "DIR", env = "MOSAIC_CONFIG_DIR")]
+    pub(super) config_dir: Option<PathBuf>,
+
+    /// Remember a server's key at first use without asking
+    #[arg(long, global = true)]
+    pub(super) accept_new: bool,
+
+    /// Print one JSON object a line
+    #[arg(long, global = true, conflicts_with = "msgpack")]
+    pub(super) json: bool,
+
+    /// Print MessagePack maps, one after the other
+    #[arg(long, global = true)]
+    pub(super) msgpack: bool,
+
+    /// Write the output to FILE instead of standard output
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Longest wait for a connection, and for each reply the server owes [default: 15]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(super) wait: Option<NonZeroU64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make, show, encrypt and decrypt your key
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// List, add and remove known servers
+    #[command(subcommand)]
+    Server(ServerCommand),
+    /// Show what a server is and serves
+    Info,
+    /// Sign and hand in records
+    Publish(PublishCommand),
+    /// Fetch records by reference
+    Get(GetCommand),
+    /// List stored records that pass a filter
+    Query(QueryCommand),
+    /// List stored records that pass a filter, then new ones as they arrive
+    ///
+    /// A lost connection is made anew, and every record is printed once.
+    Subscribe(SubscribeCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make a new key
+    New {
+        /// Encrypt it with a password
+        #[arg(long)]
+        encrypt: bool,
+        /// Cost of trying a password: 2 to that power
+        #[arg(long, value_name = "N", default_value_t = 18, requires = "encrypt")]
+        log_n: u8,
+    },
+    /// Show the public key
+    Show {
+        /// Show the secret key too
+        #[arg(long)]
+        secret: bool,
+    },
+    /// Encrypt the key file with a password, in place
+    Encrypt {
+        /// Cost of trying a password: 2 to that power
+        #[arg(long, value_name = "N", default_value_t = 18)]
+        log_n: u8,
+    },
+    /// Store the key in plain, in place
+    Decrypt,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ServerCommand {
+    /// List the known servers
+    List,
+    /// Remember a server
+    Add {
+        /// What to call it
+        name: String,
+        /// mosrv0KEY@HOST:PORT, or mosaic://HOST:PORT/ to ask it for its key
+        address: String,
+    },
+    /// Forget a server
+    Remove {
+        /// What it is called
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GetCommand {
+    /// References, moref0…: of one record, or of all that share an address
+    #[arg(required = true, value_name = "REF")]
+    pub(super) references: Vec<Reference>,
+
+    /// Write the records as they are, one after the other, to FILE (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub(super) raw: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QueryCommand {
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+
+    #[command(flatten)]
+    pub(super) role: RoleArgs,
+
+    /// Write the records as they are, one after the other, to FILE (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub(super) raw: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SubscribeCommand {
+    #[command(flatten)]
+    pub(super) filter: FilterArgs,
+
+    #[command(flatten)]
+    pub(super) role: RoleArgs,
+
+    /// Write the records as they are, one after the other, to FILE (- is standard output)
+    #[arg(long, value_name = "FILE")]
+    pub(super) raw: Option<PathBuf>,
+
+    /// End after that many records
+    #[arg(long, value_name = "N")]
+    pub(super) count: Option<NonZeroU64>,
+
+    /// End after that many seconds; with --count and fewer records, exit 1
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) timeout: Option<NonZeroU64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_stand_before_and_after_the_command() {
+        for line in [
+            ["mosaic", "--server", "x", "info"],
+            ["mosaic", "info", "--server", "x"],
+        ] {
+            let arguments = Arguments::try_parse_from(line).unwrap();
+            assert_eq!(arguments.common.server.as_deref(), Some("x"));
+        }
+    }
+
+    #[test]
+    fn a_secret_key_is_not_taken_from_the_command_line() {
+        for command in ["publish", "info", "key show"] {
+            let line = format!("mosaic {command} --secret mosec0");
+            let parsed = Arguments::try_parse_from(line.split(' '));
+            assert!(parsed.is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn two_output_formats_at_a_time_are_refused() {
+        let parsed = Arguments::try_parse_from(["mosaic", "info", "--json", "--msgpack"]);
+        assert!(parsed.is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! The commands of `mosaicd`: what they do, what they print, how they end.
+
+mod arguments;
+mod init;
+mod password;
+mod serve;
+mod store;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+pub use self::arguments::Arguments;
+use self::arguments::{Command, StoreCommand};
+use super::error::{EndError, ServerError};
+use super::trace::TraceError;
+use crate::config::ConfigError;
+use crate::identity::key_file::KeyFileError;
+use crate::store::StoreError;
+
+/// Runs the command that `arguments` ask for. What it has to say goes to `out`, why it failed to
+/// `err`. Returns the exit code: 0 done, 1 refused or failed, 2 usage or configuration.
+pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    let outcome = match &arguments.command {
+        Command::Init(arguments) => init::init(arguments, out),
+        Command::Serve(arguments) => serve::serve(arguments, out),
+        Command::Store(StoreCommand::Verify(arguments)) => store::verify(arguments, out),
+        Command::Store(StoreCommand::Stats(arguments)) => store::stats(arguments, out),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nowhere left to say that this failed too.
+            drop(writeln!(err, "mosaicd: {}", with_sources(&error)));
+            error.exit_code()
+        }
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+enum CommandError {
+    #[error("configuration")]
+    Config(#[from] ConfigError),
+    #[error("trace")]
+    Trace(#[from] TraceError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("the server stopped badly")]
+    End(#[from] EndError),
+    #[error("a second signal came; stopped at once")]
+    SecondSignal,
+    #[error("a signal came before the server was ready")]
+    EarlySignal,
+    #[error("{} exists already; nothing was changed", .0.display())]
+    Exists(PathBuf),
+    #[error("key file {}", path.display())]
+    KeyFile { path: PathBuf, source: KeyFileError },
+    #[error("cannot get a password")]
+    Password(#[source] io::Error),
+    #[error("cannot write {}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("there is no record store in {}", .0.display())]
+    NoStore(PathBuf),
+    #[error("record store in {}", path.display())]
+    Store { path: PathBuf, source: StoreError },
+    #[error("the record store has problems")]
+    Problems,
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+    #[error("cannot start threads")]
+    Runtime(#[source] io::Error),
+}
+
+impl CommandError {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Config(_) => 2,
+            Self::Trace(_)
+            | Self::Server(_)
+            | Self::End(_)
+            | Self::SecondSignal
+            | Self::EarlySignal
+            | Self::Exists(_)
+            | Self::KeyFile { .. }
+            | Self::Password(_)
+            | Self::Write { .. }
+            | Self::NoStore(_)
+            | Self::Store { .. }
+            | Self::Problems
+            | Self::Output(_)
+            | Self::Runtime(_) => 1,
+        })
+    }
+}
+
+/// The error and everything that led to it, in one line.
+fn with_sources(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}

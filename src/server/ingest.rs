@@ -1,0 +1,72 @@
+//! The way of a submission: network -> verification -> writer -> reply.
+
+use std::sync::Arc;
+
+use super::judge::Submission;
+use super::registrar::{Arrivals, Registrar};
+use crate::identity::PeerKey;
+use crate::net::{Ingest, SubmitJob};
+use crate::store::Writer;
+use crate::verify::{Checked, Full, Stage};
+use crate::wire::ResultCode;
+
+/// Takes submissions from the network. A reply that is dropped on the way, by a panic for one,
+/// answers `TEMPORARY_ERROR` by itself.
+pub(super) struct Pipeline {
+    pub(super) stage: Arc<Stage<Submission>>,
+    pub(super) arrivals: Arc<Arrivals>,
+}
+
+impl Ingest for Pipeline {
+    fn submit(&self, job: SubmitJob) {
+        let SubmitJob {
+            lane,
+            record,
+            submitter,
+            reply,
+        } = job;
+        let submission = Submission { submitter, reply };
+        match self.stage.submit(lane, record, submission) {
+            Ok(()) => {}
+            Err(Full::Queue { context, .. } | Full::Stopped { context, .. }) => {
+                context.reply.send(ResultCode::TemporaryError);
+            }
+        }
+    }
+
+    fn arrived(&self, peer: PeerKey) {
+        self.arrivals.note(*peer.key());
+    }
+}
+
+/// What the verification threads do with what they verified.
+#[derive(Clone)]
+pub(super) struct ToWriter {
+    pub(super) writer: Arc<Writer<Submission>>,
+    pub(super) registrar: Arc<Registrar>,
+}
+
+impl ToWriter {
+    /// Hands valid records to the writer, waiting for room, and answers the others.
+    pub(super) fn hand_on(&self, checked: Vec<Checked<Submission>>) {
+        for Checked {
+            record,
+            context,
+            outcome,
+        } in checked
+        {
+            if let Err(fault) = outcome {
+                tracing::debug!(%fault, "submission is not valid");
+                context.reply.send(ResultCode::Invalid);
+                continue;
+            }
+            // Here, so that a new user's entry is in the log before the user's first record.
+            if let Some(key) = context.submitter.peer.key() {
+                self.registrar.register(key);
+            }
+            if let Err(refused) = self.writer.submit(record, context) {
+                refused.context.reply.send(ResultCode::TemporaryError);
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The server: every part of it built, joined and stopped in order, and the commands of `mosaicd`.
+//!
+//! | file | owns |
+//! |------|------|
+//! | `start.rs` | [`Server`]: building the parts in the order in which they depend on each other |
+//! | `shutdown.rs` | the order in which they stop, and how long each may take |
+//! | `ingest.rs` | the way of a submission: network -> verification -> writer |
+//! | `judge.rs` | where policy meets the store: roles and replies, in the order of the log |
+//! | `served.rs`, `registrar.rs` | who is served, and who becomes so |
+//! | `schedule_source.rs` | key schedules out of the store, for `identity` |
+//! | `info.rs` | what the server says of itself |
+//! | `key.rs`, `data.rs` | the secret key, and what is where in the data folder |
+//! | `commands/` | `init`, `serve`, `store verify`, `store stats` |
+//!
+//! Tokio tasks are owned by the network and by one supervisor; verification, the writer and the
+//! registrar have threads of their own. Policy is asked in `judge.rs` alone on the way in, and by
+//! `net` through [`policy::visible`](crate::policy::visible) on the way out.
+
+pub mod commands;
+mod data;
+mod error;
+mod info;
+mod ingest;
+mod judge;
+mod key;
+mod registrar;
+mod schedule_source;
+mod served;
+mod shutdown;
+mod start;
+mod trace;
+
+pub use error::{EndError, ServerError, Step};
+pub use key::load_key;
+pub use start::Server;
+pub use trace::{TraceError, install};

@@ -1,0 +1,119 @@
+//! The users whom outbox, inbox and encryption serve.
+
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
+
+use crate::config::Users;
+use crate::policy::Served;
+use crate::wire::PublicKey;
+
+/// The users of the configuration and, where registration is open, those who registered.
+#[derive(Debug)]
+pub(super) struct ServedUsers {
+    listed: HashSet<PublicKey>,
+    open: Option<OpenRegistration>,
+}
+
+#[derive(Debug)]
+struct OpenRegistration {
+    max: usize,
+    registered: RwLock<HashSet<PublicKey>>,
+}
+
+impl ServedUsers {
+    /// `registered` are the users in the log; they count only where registration is open.
+    pub(super) fn new(users: &Users, registered: impl IntoIterator<Item = PublicKey>) -> Self {
+        Self {
+            listed: users.listed.iter().copied().collect(),
+            open: users.open_max.map(|max| OpenRegistration {
+                max,
+                registered: RwLock::new(registered.into_iter().collect()),
+            }),
+        }
+    }
+
+    /// Whether users register themselves.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Serves `master` from now on, if registration is open, has room, and `master` is new.
+    /// Returns whether it was added; the caller then writes it to the log, or takes it back.
+    pub(super) fn add(&self, master: PublicKey) -> bool {
+        let Some(open) = &self.open else {
+            return false;
+        };
+        if self.contains(&master) {
+            return false;
+        }
+        let mut registered = open.registered.write().unwrap_or_else(PoisonError::into_inner);
+        registered.len() < open.max && registered.insert(master)
+    }
+
+    /// Takes back what [`add`](Self::add) added.
+    pub(super) fn remove(&self, master: &PublicKey) {
+        if let Some(open) = &self.open {
+            let mut registered = open.registered.write().unwrap_or_else(PoisonError::into_inner);
+            registered.remove(master);
+        }
+    }
+}
+
+impl Served for ServedUsers {
+    fn contains(&self, master: &PublicKey) -> bool {
+        self.listed.contains(master)
+            || self.open.as_ref().is_some_and(|open| {
+                let registered = open.registered.read().unwrap_or_else(PoisonError::into_inner);
+                registered.contains(master)
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::SecretKey;
+
+    fn key(seed: u8) -> PublicKey {
+        SecretKey::from_seed([seed; 32]).public()
+    }
+
+    fn served(open_max: Option<usize>, registered: &[u8]) -> ServedUsers {
+        let users = Users {
+            listed: vec![key(1)],
+            open_max,
+        };
+        ServedUsers::new(&users, registered.iter().copied().map(key))
+    }
+
+    #[test]
+    fn a_closed_registration_serves_the_list_alone() {
+        let served = served(None, &[2]);
+        assert!(served.contains(&key(1)));
+        assert!(!served.contains(&key(2)), "registered while it was open");
+        assert!(!served.add(key(3)));
+        assert!(!served.contains(&key(3)));
+        assert!(!served.is_open());
+    }
+
+    #[test]
+    fn an_open_registration_admits_up_to_its_bound() {
+        let served = served(Some(2), &[2]);
+        assert!(served.contains(&key(2)));
+        assert!(!served.add(key(1)), "listed users take no place");
+        assert!(!served.add(key(2)), "registered already");
+        assert!(served.add(key(3)));
+        assert!(!served.add(key(4)), "the bound is reached");
+        assert!(!served.contains(&key(4)));
+        served.remove(&key(3));
+        assert!(!served.contains(&key(3)));
+        assert!(served.add(key(4)));
+    }
+
+    #[test]
+    fn a_lower_bound_keeps_those_who_registered_before() {
+        let served = served(Some(1), &[2, 3]);
+        assert!(served.contains(&key(2)) && served.contains(&key(3)));
+        assert!(!served.add(key(4)));
+    }
+}

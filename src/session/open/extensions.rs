@@ -1,0 +1,138 @@
+//! Requests of the extension set: ROLE OPEN and INFO.
+
+use super::{Next, Open, Stance, unrecognized};
+use crate::base::Role;
+use crate::identity::Peer;
+use crate::policy;
+use crate::session::connection::Connection;
+use crate::session::event::{Action, Ticket};
+use crate::session::fault::Fault;
+use crate::session::output::Output;
+use crate::wire::{
+    Body as _, BodyRefusal, ExtensionRequest, Info, InfoReply, ResultCode, RoleOpen, RoleStatus,
+};
+
+impl Open {
+    /// Tells the peer what the server says of itself.
+    pub(in crate::session) fn info(
+        &mut self,
+        ticket: Ticket,
+        reply: &InfoReply,
+        output: &mut Output,
+    ) {
+        if let Some(place) = self.infos.iter().position(|(asked, _)| *asked == ticket) {
+            let (_, request_id) = self.infos.swap_remove(place);
+            output.push(Action::Send(reply.encode(request_id)));
+        }
+    }
+
+    /// Carries out one request of the extension set; `stance` is the stream's before it came.
+    pub(super) fn extension(
+        &mut self,
+        request: &ExtensionRequest,
+        stance: Stance,
+        connection: &Connection,
+        output: &mut Output,
+    ) -> Next {
+        if !connection.has_extensions() {
+            return unrecognized();
+        }
+        let request_id = request.request_id;
+        let decoded = match request.kind {
+            RoleOpen::KIND => RoleOpen::decode(&request.body)
+                .map(|open| self.role_open(&open, request_id, stance, connection, output)),
+            Info::KIND => {
+                Info::decode(&request.body).map(|Info {}| self.ask_info(request_id, output))
+            }
+            // Probes, orders of an operator and synchronisation have no code here yet.
+            _ => return unrecognized(),
+        };
+        match decoded {
+            Ok(()) => Next::Go,
+            Err(fault) => {
+                let refusal = BodyRefusal::of(&fault);
+                refuse(&refusal, request.kind, request_id, connection, output)
+            }
+        }
+    }
+
+    fn ask_info(&mut self, request_id: u16, output: &mut Output) {
+        let ticket = output.ticket();
+        self.infos.push((ticket, request_id));
+        output.push(Action::Info { ticket });
+    }
+
+    fn role_open(
+        &mut self,
+        open: &RoleOpen,
+        request_id: u16,
+        stance: Stance,
+        connection: &Connection,
+        output: &mut Output,
+    ) {
+        let outcome = match stance {
+            Stance::Undecided => check_role_open(open, connection),
+            Stance::Unbound | Stance::Bound { .. } => {
+                let fault = Fault::LateRoleOpen;
+                Err((fault.code(), fault.to_string()))
+            }
+        };
+        let (result, why) = match outcome {
+            Ok(role) => {
+                self.stance = Stance::Bound {
+                    role,
+                    app: open.app,
+                };
+                (ResultCode::Success, None)
+            }
+            Err((result, why)) => (result, Some(why)),
+        };
+        let status = RoleStatus {
+            role: open.role,
+            result,
+            why,
+        };
+        output.push(Action::Send(status.encode(request_id)));
+    }
+}
+
+/// Whether a stream may be bound as `open` asks, and to which role.
+///
+/// # Source
+/// `extensions.md`, "A stream belongs to a role".
+fn check_role_open(open: &RoleOpen, connection: &Connection) -> Result<Role, (ResultCode, String)> {
+    let Some(role) = open.role.role() else {
+        // Operators have no keys yet, so nobody's is one.
+        return Err(match connection.peer() {
+            Peer::Anonymous => {
+                let why = "an operator has to prove a key".to_owned();
+                (ResultCode::RequiresAuthentication, why)
+            }
+            Peer::Known(_) => {
+                let why = "this key is not an operator's".to_owned();
+                (ResultCode::Unauthorized, why)
+            }
+        });
+    };
+    let settings = connection.settings();
+    policy::bind(&settings.rules, &settings.gate, role, open.app)?;
+    Ok(role)
+}
+
+/// Answers a request of the extension set that does not decode; one that nobody here could have
+/// understood is not recognized.
+pub(super) fn refuse(
+    refusal: &BodyRefusal,
+    kind: u8,
+    request_id: u16,
+    connection: &Connection,
+    output: &mut Output,
+) -> Next {
+    match refusal.encode(kind, request_id) {
+        Some(reply) if connection.has_extensions() => {
+            output.push(Action::Send(reply));
+            Next::Go
+        }
+        Some(_) | None => unrecognized(),
+    }
+}

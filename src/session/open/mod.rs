@@ -1,0 +1,361 @@
+//! A stream on which requests are made: one method for each message, one for each answer.
+
+mod extensions;
+
+use bytes::Bytes;
+
+use self::extensions::refuse;
+use crate::base::{Role, RoleSet, limits};
+use crate::session::connection::{Connection, Hello};
+use crate::session::event::{Action, ReadRequest, Ticket};
+use crate::session::fault::Fault;
+use crate::session::output::Output;
+use crate::session::reads::{OpenRead, Progress, Reads};
+use crate::session::submissions::Submissions;
+use crate::wire::{
+    BodyRefusal, ClientMessage, Filter, MessageType, QueryId, Record, ResultCode, ServerMessage,
+    Subject, record_header,
+};
+
+/// A stream on which requests are made.
+#[derive(Debug)]
+pub(super) struct Open {
+    stance: Stance,
+    reads: Reads,
+    submissions: Submissions,
+    /// INFO requests without an answer, with their request IDs.
+    infos: Vec<(Ticket, u16)>,
+}
+
+/// What the stream is for.
+#[derive(Clone, Copy, Debug)]
+enum Stance {
+    /// Nothing but HELLO came yet, so ROLE OPEN may.
+    Undecided,
+    /// For every role.
+    Unbound,
+    /// For one role, and of the application role perhaps for one application.
+    Bound { role: Role, app: Option<u32> },
+}
+
+/// What becomes of the stream after a message.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It goes on.
+    Go,
+    /// No more is read, and this is the last word once submissions in flight have their results.
+    Close(Option<ServerMessage>),
+    /// The peer broke the protocol so that its connection is closed.
+    Violation(Fault),
+}
+
+impl Open {
+    pub(super) fn new() -> Self {
+        Self {
+            stance: Stance::Undecided,
+            reads: Reads::default(),
+            submissions: Submissions::default(),
+            infos: Vec::new(),
+        }
+    }
+
+    /// Whether further messages wait until some request has its answer.
+    pub(super) fn is_full(&self) -> bool {
+        self.submissions.is_full() || self.infos.len() >= limits::STREAM_INFOS_MAX
+    }
+
+    /// Whether every request has its answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.reads.is_empty() && self.submissions.is_empty() && self.infos.is_empty()
+    }
+
+    /// Cancels what is read, forgets what was asked, and keeps the submissions in flight.
+    pub(super) fn into_submissions(mut self, output: &mut Output) -> Submissions {
+        self.reads.cancel_all(output);
+        self.submissions
+    }
+
+    /// Carries out one message.
+    pub(super) fn message(
+        &mut self,
+        message: ClientMessage,
+        connection: &Connection,
+        output: &mut Output,
+    ) -> Next {
+        let stance = self.stance;
+        if !matches!(message, ClientMessage::Hello { .. }) {
+            self.leave_undecided();
+        }
+        match message {
+            ClientMessage::Hello { version: _, apps } => return hello(&apps, connection, output),
+            ClientMessage::HelloAuth => return Next::Violation(Fault::HelloAuth),
+            ClientMessage::Get { id, references } => {
+                let request = ReadRequest::Get(references);
+                self.read(id, request, connection, output);
+            }
+            ClientMessage::Query { id, limit, filter } => {
+                let request = ReadRequest::Query { filter, limit };
+                self.read(id, request, connection, output);
+            }
+            ClientMessage::Subscribe { id, limit, filter } => {
+                let request = ReadRequest::Subscribe { filter, limit };
+                self.read(id, request, connection, output);
+            }
+            ClientMessage::Unsubscribe { id } => self.unsubscribe(id, output),
+            ClientMessage::Submission { record } => self.submit(record, output),
+            ClientMessage::BlobGet { hash } => output.send(&ServerMessage::BlobResult {
+                result: ResultCode::NotFound,
+                data_bytes: 0,
+                hash,
+            }),
+            // BLOBs are not stored yet: the largest one that INFO allows has no bytes.
+            ClientMessage::BlobSubmission { hash, .. } => {
+                output.send(&ServerMessage::BlobSubmissionResult {
+                    result: ResultCode::TooLarge,
+                    hash,
+                });
+            }
+            ClientMessage::DhtLookup => return unrecognized(),
+            ClientMessage::Unrecognized => return Next::Close(None),
+            ClientMessage::Extension(request) => {
+                return self.extension(&request, stance, connection, output);
+            }
+        }
+        Next::Go
+    }
+
+    /// Answers a message of type `kind` that can not be carried out for `fault`, as far as its
+    /// bytes tell where the answer belongs.
+    pub(super) fn broken(
+        &mut self,
+        kind: u8,
+        subject: Subject,
+        fault: &Fault,
+        connection: &Connection,
+        output: &mut Output,
+    ) -> Next {
+        self.leave_undecided();
+        match subject {
+            Subject::Query(id) => {
+                self.reads.cancel(id, output);
+                close_query(id, fault.code(), output);
+                Next::Go
+            }
+            Subject::Record(id_prefix) => {
+                submission_result(fault.code(), id_prefix, output);
+                Next::Go
+            }
+            // Of a BLOB SUBMISSION that breaks off, the head was answered when it came.
+            Subject::Blob(_) => Next::Go,
+            Subject::Request(request_id) => {
+                let refusal = BodyRefusal {
+                    result: fault.code(),
+                    why: fault.to_string(),
+                };
+                refuse(&refusal, kind, request_id, connection, output)
+            }
+            Subject::None => match MessageType::from_u8(kind) {
+                Some(MessageType::Hello) => hello(&[], connection, output),
+                Some(MessageType::HelloAuth) => Next::Violation(Fault::HelloAuth),
+                Some(MessageType::Submission) => {
+                    submission_result(fault.code(), [0; ID_PREFIX_BYTES], output);
+                    Next::Go
+                }
+                Some(_) | None => unrecognized(),
+            },
+        }
+    }
+
+    /// Sends records that a read has found.
+    pub(super) fn records(&mut self, ticket: Ticket, records: Vec<Record>, output: &mut Output) {
+        let Some(read) = self.reads.by_ticket(ticket) else {
+            return;
+        };
+        if let Progress::Get { found } = &mut read.progress {
+            *found |= !records.is_empty();
+        }
+        for record in records {
+            let record = record.bytes().clone();
+            let header = record_header(read.id, record.len());
+            output.push(Action::SendRecord { header, record });
+        }
+    }
+
+    /// Tells the peer that a subscription has delivered what was stored.
+    pub(super) fn locally_complete(&mut self, ticket: Ticket, output: &mut Output) {
+        let Some(read) = self.reads.by_ticket(ticket) else {
+            return;
+        };
+        if read.progress == Progress::Stored {
+            read.progress = Progress::Live;
+            output.send(&ServerMessage::LocallyComplete { id: read.id });
+        }
+    }
+
+    /// Tells the peer that a read has ended.
+    pub(super) fn ended(&mut self, ticket: Ticket, result: ResultCode, output: &mut Output) {
+        if let Some(read) = self.reads.remove(ticket) {
+            close_query(read.id, read.closing_result(result), output);
+        }
+    }
+
+    /// Tells the peer what became of a submission.
+    pub(super) fn submitted(&mut self, ticket: Ticket, result: ResultCode, output: &mut Output) {
+        self.submissions.answer(ticket, result, output);
+    }
+
+    /// Ends the reads whose roles were shut.
+    pub(super) fn gate_moved(&mut self, connection: &Connection, output: &mut Output) {
+        let open = connection.settings().gate.open();
+        self.reads.close_shut(open, output);
+    }
+
+    fn leave_undecided(&mut self) {
+        if let Stance::Undecided = self.stance {
+            self.stance = Stance::Unbound;
+        }
+    }
+
+    fn read(
+        &mut self,
+        id: QueryId,
+        request: ReadRequest,
+        connection: &Connection,
+        output: &mut Output,
+    ) {
+        // The client names something else by that ID now, even if the new request is refused.
+        self.reads.cancel(id, output);
+        let scope = match self.check_read(&request, connection) {
+            Ok(scope) => scope,
+            Err(fault) => {
+                tracing::debug!(%fault, "read refused");
+                return close_query(id, fault.code(), output);
+            }
+        };
+        let progress = match &request {
+            ReadRequest::Get(_) => Progress::Get { found: false },
+            ReadRequest::Query { .. } => Progress::Query,
+            ReadRequest::Subscribe { .. } => Progress::Stored,
+        };
+        let ticket = output.ticket();
+        self.reads.insert(OpenRead {
+            id,
+            ticket,
+            progress,
+            scope,
+        });
+        let (bound, app) = self.binding();
+        output.push(Action::Read {
+            ticket,
+            request,
+            bound,
+            app,
+        });
+    }
+
+    /// The roles a request would read from.
+    fn check_read(&self, request: &ReadRequest, connection: &Connection) -> Result<RoleSet, Fault> {
+        let settings = connection.settings();
+        if settings.refuse_wide_filters && filter(request).is_some_and(|it| !it.is_narrow()) {
+            return Err(Fault::WideFilter);
+        }
+        let open = settings.gate.open();
+        let scope = match self.stance {
+            Stance::Undecided | Stance::Unbound => open,
+            Stance::Bound { role, .. } => open.intersection(RoleSet::of(role)),
+        };
+        if scope.is_empty() {
+            return Err(Fault::Shut);
+        }
+        if self.reads.is_full() {
+            return Err(Fault::TooManyReads);
+        }
+        Ok(scope)
+    }
+
+    fn unsubscribe(&mut self, id: QueryId, output: &mut Output) {
+        let result = if self.reads.cancel(id, output) {
+            ResultCode::Success
+        } else {
+            ResultCode::NotFound
+        };
+        close_query(id, result, output);
+    }
+
+    fn submit(&mut self, bytes: Bytes, output: &mut Output) {
+        let id_prefix = id_prefix(&bytes);
+        let length_bytes = bytes.len();
+        let record = match Record::parse(bytes) {
+            Ok(record) => record,
+            Err(fault) => {
+                let fault = Fault::from(fault);
+                tracing::debug!(%fault, "submission refused");
+                return submission_result(fault.code(), id_prefix, output);
+            }
+        };
+        let ticket = output.ticket();
+        self.submissions.insert(ticket, id_prefix, length_bytes);
+        let (bound, app) = self.binding();
+        output.push(Action::Submit {
+            ticket,
+            record,
+            bound,
+            app,
+        });
+    }
+
+    fn binding(&self) -> (Option<Role>, Option<u32>) {
+        match self.stance {
+            Stance::Undecided | Stance::Unbound => (None, None),
+            Stance::Bound { role, app } => (Some(role), app),
+        }
+    }
+}
+
+fn hello(apps: &[u32], connection: &Connection, output: &mut Output) -> Next {
+    let (result, greeting) = match connection.hello(apps) {
+        Hello::First(greeting) => (ResultCode::Success, greeting),
+        Hello::Again(greeting) => (ResultCode::Duplicate, greeting),
+        Hello::TooLate => return Next::Close(None),
+    };
+    output.send(&ServerMessage::HelloAck {
+        result,
+        version: MAJOR_VERSION,
+        apps: greeting.apps.to_vec(),
+    });
+    Next::Go
+}
+
+fn unrecognized() -> Next {
+    Next::Close(Some(ServerMessage::Unrecognized))
+}
+
+fn close_query(id: QueryId, result: ResultCode, output: &mut Output) {
+    output.send(&ServerMessage::QueryClosed { id, result });
+}
+
+pub(super) fn submission_result(result: ResultCode, id_prefix: [u8; 32], output: &mut Output) {
+    output.send(&ServerMessage::SubmissionResult { result, id_prefix });
+}
+
+fn filter(request: &ReadRequest) -> Option<&Filter> {
+    match request {
+        ReadRequest::Get(_) => None,
+        ReadRequest::Query { filter, .. } | ReadRequest::Subscribe { filter, .. } => Some(filter),
+    }
+}
+
+/// The first bytes of what should be a record, with zeroes behind them where there are too few.
+fn id_prefix(record: &[u8]) -> [u8; ID_PREFIX_BYTES] {
+    let mut prefix = [0; ID_PREFIX_BYTES];
+    for (to, from) in prefix.iter_mut().zip(record) {
+        *to = *from;
+    }
+    prefix
+}
+
+/// The major version of the specification that is spoken here; there is none below it to choose.
+const MAJOR_VERSION: u16 = 0;
+
+/// How much of a record's ID a SUBMISSION RESULT repeats.
+const ID_PREFIX_BYTES: usize = 32;

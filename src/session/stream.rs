@@ -1,0 +1,366 @@
+//! One stream: from its first byte to its end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::connection::Connection;
+use super::event::{Action, Event, Ticket};
+use super::fault::Fault;
+use super::open::{Next, Open};
+use super::output::Output;
+use super::submissions::Submissions;
+use crate::base::limits;
+use crate::wire::{
+    ClientMessage, Direction, Frame, FrameError, FrameReader, MessageError, ResultCode,
+    ServerMessage, Subject,
+};
+
+/// One bidirectional stream of a connection, as the server sees it.
+///
+/// Times are the driver's: nothing here looks at a clock.
+#[derive(Debug)]
+pub struct Stream {
+    connection: Arc<Connection>,
+    state: State,
+    output: Output,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No message came yet. The connection's HELLO may have come on another stream.
+    AwaitHello { input: Input, deadline: Instant },
+    /// Requests are made and answered.
+    Open { input: Input, open: Open },
+    /// Nothing more is read; submissions in flight get their results, and then there is a last word.
+    Closing {
+        submissions: Submissions,
+        last_word: Option<ServerMessage>,
+    },
+    /// Everything was said.
+    Finished,
+}
+
+/// What the peer sends.
+#[derive(Debug)]
+struct Input {
+    frames: FrameReader,
+    rest: Rest,
+}
+
+/// What is still to come of what the peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// More bytes.
+    Bytes,
+    /// No more bytes, but perhaps messages among those that are here.
+    Messages,
+    /// Nothing.
+    Nothing,
+}
+
+impl Stream {
+    /// A stream that the peer opened at the time `opened`.
+    #[must_use]
+    pub fn new(connection: Arc<Connection>, opened: Instant) -> Self {
+        let input = Input {
+            frames: FrameReader::new(Direction::ToServer),
+            rest: Rest::Bytes,
+        };
+        let deadline = opened + limits::HELLO_TIMEOUT;
+        Self {
+            connection,
+            state: State::AwaitHello { input, deadline },
+            output: Output::default(),
+        }
+    }
+
+    /// Takes in what happened, at the time `now`. Fetch every action afterwards.
+    ///
+    /// Events about a ticket whose request was answered, cancelled or never made are ignored, and
+    /// so is everything once the stream is finished.
+    pub fn handle(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Bytes(bytes) => self.push_bytes(bytes),
+            Event::PeerFinished => self.peer_finished(),
+            Event::Submitted { ticket, result } => self.submitted(ticket, result),
+            Event::Records { ticket, records } => {
+                self.on_open(|open, _, output| open.records(ticket, records, output));
+            }
+            Event::LocallyComplete { ticket } => {
+                self.on_open(|open, _, output| open.locally_complete(ticket, output));
+            }
+            Event::Ended { ticket, result } => {
+                self.on_open(|open, _, output| open.ended(ticket, result, output));
+            }
+            Event::Info { ticket, reply } => {
+                self.on_open(|open, _, output| open.info(ticket, &reply, output));
+            }
+            Event::GateMoved => {
+                self.on_open(|open, connection, output| open.gate_moved(connection, output));
+            }
+            Event::Shutdown => self.close(Some(ServerMessage::Closing {
+                result: ResultCode::ShuttingDown,
+            })),
+            Event::Deadline => self.deadline(now),
+        }
+        self.carry_out_messages();
+        self.finish_when_done();
+    }
+
+    /// The next thing to do. Fetched until there is none after every event, so that what waits
+    /// here is never more than the answers to one event.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.output.pop()
+    }
+
+    /// When [`Event::Deadline`] is due, if nothing else happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::AwaitHello { deadline, .. } if !self.connection.is_greeted() => Some(*deadline),
+            State::AwaitHello { .. }
+            | State::Open { .. }
+            | State::Closing { .. }
+            | State::Finished => None,
+        }
+    }
+
+    /// Whether bytes are to be read from the peer now. Where not, they stay in the transport,
+    /// whose flow control then holds the peer back.
+    #[must_use]
+    pub fn wants_bytes(&self) -> bool {
+        match &self.state {
+            State::AwaitHello { input, .. } => input.rest == Rest::Bytes,
+            State::Open { input, open } => input.rest == Rest::Bytes && !open.is_full(),
+            State::Closing { .. } | State::Finished => false,
+        }
+    }
+
+    fn input(&mut self) -> Option<&mut Input> {
+        match &mut self.state {
+            State::AwaitHello { input, .. } | State::Open { input, .. } => Some(input),
+            State::Closing { .. } | State::Finished => None,
+        }
+    }
+
+    fn on_open(&mut self, answer: impl FnOnce(&mut Open, &Connection, &mut Output)) {
+        if let State::Open { open, .. } = &mut self.state {
+            answer(open, &self.connection, &mut self.output);
+        }
+    }
+
+    fn push_bytes(&mut self, bytes: Bytes) {
+        if let Some(input) = self.input()
+            && input.rest == Rest::Bytes
+        {
+            input.frames.push(bytes);
+        }
+    }
+
+    fn peer_finished(&mut self) {
+        if let Some(input) = self.input()
+            && input.rest == Rest::Bytes
+        {
+            input.rest = Rest::Messages;
+        }
+    }
+
+    fn submitted(&mut self, ticket: Ticket, result: ResultCode) {
+        let output = &mut self.output;
+        match &mut self.state {
+            State::Open { open, .. } => open.submitted(ticket, result, output),
+            State::Closing { submissions, .. } => submissions.answer(ticket, result, output),
+            State::AwaitHello { .. } | State::Finished => {}
+        }
+    }
+
+    fn deadline(&mut self, now: Instant) {
+        if self.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.violation(&Fault::NoHello);
+        }
+    }
+
+    /// Carries out the messages that are here, until one has to wait.
+    fn carry_out_messages(&mut self) {
+        while let Some(frame) = self.next_frame() {
+            match self.frame(frame) {
+                Next::Go => {}
+                Next::Close(last_word) => self.close(last_word),
+                Next::Violation(fault) => self.violation(&fault),
+            }
+        }
+    }
+
+    fn next_frame(&mut self) -> Option<Result<Frame, FrameError>> {
+        let input = match &mut self.state {
+            State::AwaitHello { input, .. } => input,
+            State::Open { input, open } if !open.is_full() => input,
+            State::Open { .. } | State::Closing { .. } | State::Finished => return None,
+        };
+        match input.frames.next() {
+            Ok(Some(frame)) => Some(Ok(frame)),
+            Ok(None) if input.rest == Rest::Messages => {
+                input.rest = Rest::Nothing;
+                input.frames.finish().err().map(Err)
+            }
+            Ok(None) => None,
+            Err(fault) => Some(Err(fault)),
+        }
+    }
+
+    fn frame(&mut self, frame: Result<Frame, FrameError>) -> Next {
+        match frame {
+            Ok(Frame::Message(bytes)) => match ClientMessage::parse(&bytes) {
+                Ok(message) => self.message(message),
+                Err(error) => self.broken_message(error),
+            },
+            // BLOBs are refused at their head; what comes of them is thrown away as it comes.
+            Ok(Frame::BlobData { .. }) => Next::Go,
+            Err(error) => self.broken_frame(error),
+        }
+    }
+
+    fn message(&mut self, message: ClientMessage) -> Next {
+        let is_hello = matches!(message, ClientMessage::Hello { .. });
+        let connection = Arc::clone(&self.connection);
+        let Some((open, output)) = self.opened(is_hello) else {
+            return Next::Violation(Fault::BeforeHello);
+        };
+        open.message(message, &connection, output)
+    }
+
+    fn broken_message(&mut self, error: MessageError) -> Next {
+        let MessageError {
+            kind,
+            subject,
+            fault,
+        } = error;
+        let fault = Fault::from(fault);
+        tracing::debug!(%fault, kind, "broken message");
+        let connection = Arc::clone(&self.connection);
+        let Some((open, output)) = self.opened(false) else {
+            return Next::Violation(Fault::BeforeHello);
+        };
+        open.broken(kind, subject, &fault, &connection, output)
+    }
+
+    fn broken_frame(&mut self, error: FrameError) -> Next {
+        let connection = Arc::clone(&self.connection);
+        let Some((open, output)) = self.opened(false) else {
+            return Next::Violation(Fault::BeforeHello);
+        };
+        let unrecognized = Next::Close(Some(ServerMessage::Unrecognized));
+        let (kind, subject, goes_on) = match &error {
+            FrameError::UnknownType(_) => return unrecognized,
+            // Nobody waits for an answer that could not say to what.
+            FrameError::Truncated {
+                subject: Subject::None,
+                ..
+            } => return Next::Go,
+            FrameError::BadLength { kind, subject, .. } => (*kind, *subject, false),
+            FrameError::TooLarge { kind, subject, .. }
+            | FrameError::Truncated { kind, subject } => (*kind, *subject, true),
+        };
+        let fault = Fault::from(error);
+        tracing::debug!(%fault, kind, "broken message");
+        match open.broken(kind, subject, &fault, &connection, output) {
+            // Where the next message begins is not known any more.
+            Next::Go if !goes_on => unrecognized,
+            next => next,
+        }
+    }
+
+    /// The stream as one on which requests are made, which it becomes with its first message:
+    /// `is_hello`, or any other once HELLO came on some stream of the connection. `None` where
+    /// the message came before HELLO.
+    fn opened(&mut self, is_hello: bool) -> Option<(&mut Open, &mut Output)> {
+        if let State::AwaitHello { .. } = &self.state {
+            if !is_hello && !self.connection.is_greeted() {
+                return None;
+            }
+            if let State::AwaitHello { input, .. } = self.take_state() {
+                let open = Open::new();
+                self.state = State::Open { input, open };
+            }
+        }
+        match &mut self.state {
+            State::Open { open, .. } => Some((open, &mut self.output)),
+            State::AwaitHello { .. } | State::Closing { .. } | State::Finished => None,
+        }
+    }
+
+    /// Stops reading. `last_word` is said once every submission in flight has its result.
+    fn close(&mut self, last_word: Option<ServerMessage>) {
+        let (input, submissions) = match self.take_state() {
+            State::AwaitHello { input, .. } => (input, Submissions::default()),
+            State::Open { input, open } => (input, open.into_submissions(&mut self.output)),
+            closed @ (State::Closing { .. } | State::Finished) => {
+                self.state = closed;
+                return;
+            }
+        };
+        self.stop_reading(&input);
+        self.state = State::Closing {
+            submissions,
+            last_word,
+        };
+    }
+
+    /// Tells the peer that it broke the protocol, and closes its connection.
+    fn violation(&mut self, fault: &Fault) {
+        let input = match self.take_state() {
+            State::AwaitHello { input, .. } => input,
+            State::Open { input, open } => {
+                // The peer will not be there to hear of submissions in flight.
+                let _submissions = open.into_submissions(&mut self.output);
+                input
+            }
+            closed @ (State::Closing { .. } | State::Finished) => {
+                self.state = closed;
+                return;
+            }
+        };
+        tracing::debug!(%fault, "connection closed");
+        self.connection.close();
+        let result = fault.code();
+        self.output.send(&ServerMessage::Closing { result });
+        self.output.push(Action::Finish);
+        self.stop_reading(&input);
+        self.output.push(Action::CloseConnection { result });
+    }
+
+    /// Finishes the stream when nothing more can come of it.
+    fn finish_when_done(&mut self) {
+        match &mut self.state {
+            State::AwaitHello { input, .. } if input.rest == Rest::Nothing => {}
+            State::Open { input, open } if input.rest == Rest::Nothing && open.is_idle() => {}
+            State::Closing {
+                submissions,
+                last_word,
+            } if submissions.is_empty() => {
+                if let Some(last_word) = last_word {
+                    self.output.send(last_word);
+                }
+            }
+            State::AwaitHello { .. }
+            | State::Open { .. }
+            | State::Closing { .. }
+            | State::Finished => return,
+        }
+        self.output.push(Action::Finish);
+        self.state = State::Finished;
+    }
+
+    fn stop_reading(&mut self, input: &Input) {
+        if input.rest == Rest::Bytes {
+            self.output.push(Action::StopReading);
+        }
+    }
+
+    /// Takes the state out, to move on from it.
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Finished)
+    }
+}

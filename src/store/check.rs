@@ -1,0 +1,348 @@
+//! Reading everything again and holding it against itself, for `store verify`.
+
+use std::fmt;
+
+use super::{
+    Store,
+    counts::{Counts, Item},
+    error::StoreError,
+    keys::{self, IndexKey, Table},
+    record_format::{Header, LogEntry},
+    view::{Order, ValueResult, View},
+};
+use crate::{
+    base::{Seq, limits},
+    verify::{Verifier, VerifyError},
+    wire::{RecordRef, Timestamp},
+};
+
+/// What reading everything found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Entries of the log that were read.
+    pub entries: u64,
+    /// What was counted on the way.
+    pub counts: Counts,
+    /// What is wrong, the first of it.
+    pub problems: Vec<Problem>,
+    /// How much is wrong in all.
+    pub problems_total: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The log has no entry at a place before its tail.
+    MissingEntry(Seq),
+    /// The entry cannot be read: its bytes on disk fail their checksum, most likely.
+    UnreadableEntry(Seq, String),
+    /// The entry, or the record in it, has no valid structure.
+    MalformedEntry(Seq),
+    /// The record is not what its author signed, or breaks the rules of its kind.
+    InvalidRecord(Seq, VerifyError),
+    /// The entry was received before the one in front of it.
+    ReceivedBackwards(Seq),
+    /// The record here was replaced by an entry that is not behind it.
+    ReplacedByNothing(Seq),
+    /// A key of the record is not in the index: some queries do not find the record.
+    MissingKey(Seq, Table),
+    /// A key is in the index that nothing in the log asks for.
+    StrayKey(Seq, Table),
+    /// A key of the index is none.
+    ForeignKey,
+    /// The index cannot be read to its end.
+    UnreadableIndex(String),
+    /// The counters are wrong: what is stored in them, and what was counted.
+    WrongCounts(Box<(Counts, Counts)>),
+}
+
+/// What is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The log, with the signature and the index keys of each record.
+    Log,
+    /// The index, counting its keys.
+    Index,
+    /// The index again, for the keys that are too many.
+    StrayKeys,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being read.
+    pub pass: Pass,
+    /// Entries or keys that were read.
+    pub done: u64,
+    /// Entries or keys there are, as far as is known.
+    pub total: u64,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        self.problems_total == 0
+    }
+
+    fn note(&mut self, problem: Problem) {
+        self.problems_total += 1;
+        if self.problems.len() < PROBLEMS_LISTED {
+            self.problems.push(problem);
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingEntry(seq) => write!(f, "entry {seq} is missing"),
+            Self::UnreadableEntry(seq, why) => write!(f, "entry {seq} cannot be read: {why}"),
+            Self::MalformedEntry(seq) => write!(f, "entry {seq} is malformed"),
+            Self::InvalidRecord(seq, why) => write!(f, "record of entry {seq} is invalid: {why}"),
+            Self::ReceivedBackwards(seq) => {
+                write!(f, "entry {seq} was received before the entry in front of it")
+            }
+            Self::ReplacedByNothing(seq) => {
+                write!(f, "entry {seq} was replaced by an entry that is not behind it")
+            }
+            Self::MissingKey(seq, table) => {
+                write!(f, "entry {seq} is not in the index by {table:?}")
+            }
+            Self::StrayKey(seq, table) => {
+                write!(f, "index by {table:?} has a key for entry {seq} that is not due")
+            }
+            Self::ForeignKey => f.write_str("index has a key of unknown form"),
+            Self::UnreadableIndex(why) => write!(f, "index cannot be read: {why}"),
+            Self::WrongCounts(counts) => {
+                let (stored, counted) = counts.as_ref();
+                write!(f, "counters say {stored:?}, there is {counted:?}")
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Reads the whole store as it is now: every record's structure, hash and signature; the log
+    /// without a gap and in the order of *received*; every record in every index, and nothing else
+    /// there; the counters. Calls `progress` now and then.
+    ///
+    /// Writing goes on meanwhile and is not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the database does not even begin to answer. Anything less is a
+    /// [`Problem`] of the report.
+    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<Report, StoreError> {
+        let view = View::passing(&self.shared.db, self.tail());
+        let mut check = Check {
+            view: &view,
+            report: Report::default(),
+            verifier: Verifier::new(KEYS_REMEMBERED),
+            last_received: Timestamp::MIN,
+            missing_keys: 0,
+            progress,
+        };
+        check.log()?;
+        check.index()?;
+        let stored = view.counts()?;
+        let counted = check.report.counts;
+        if stored != counted {
+            check.report.note(Problem::WrongCounts(Box::new((stored, counted))));
+        }
+        Ok(check.report)
+    }
+}
+
+struct Check<'a, 'v> {
+    view: &'a View<'v>,
+    report: Report,
+    verifier: Verifier,
+    last_received: Timestamp,
+    missing_keys: u64,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Check<'_, '_> {
+    fn log(&mut self) -> Result<(), StoreError> {
+        let tail = self.view.tail();
+        let mut next = Seq::new(1);
+        while next <= tail {
+            let end = tail.get().min(next.get().saturating_add(CHUNK_ENTRIES - 1));
+            let seqs: Vec<Seq> = (next.get()..=end).map(Seq::new).collect();
+            let values = self.view.try_values(&seqs)?;
+            self.entries(&seqs, &values)?;
+            next = Seq::new(end).next();
+            self.tell(Pass::Log, end, tail.get());
+        }
+        Ok(())
+    }
+
+    /// Checks some entries; their signatures together, which takes half the time.
+    fn entries(&mut self, seqs: &[Seq], values: &[ValueResult<'_>]) -> Result<(), StoreError> {
+        let mut records = Vec::with_capacity(seqs.len());
+        for (seq, value) in seqs.iter().zip(values) {
+            match value {
+                Err(error) => {
+                    let why = super::writer::reason(error);
+                    self.report.note(Problem::UnreadableEntry(*seq, why));
+                }
+                Ok(None) => self.report.note(Problem::MissingEntry(*seq)),
+                Ok(Some(value)) => records.extend(self.entry(*seq, value)),
+            }
+        }
+        let views: Vec<RecordRef<'_>> = records.iter().map(|(_, record)| *record).collect();
+        for ((seq, _), outcome) in records.iter().zip(self.verifier.batch(&views)) {
+            if let Err(why) = outcome {
+                self.report.note(Problem::InvalidRecord(*seq, why));
+            }
+        }
+        self.record_keys(&records)
+    }
+
+    /// Checks one entry as far as it goes without its signature; returns the record in it.
+    fn entry<'e>(&mut self, seq: Seq, value: &'e [u8]) -> Option<(Seq, RecordRef<'e>)> {
+        let Ok(entry) = LogEntry::decode(value) else {
+            self.report.note(Problem::MalformedEntry(seq));
+            return None;
+        };
+        self.report.entries += 1;
+        if entry.received() < self.last_received {
+            self.report.note(Problem::ReceivedBackwards(seq));
+        }
+        self.last_received = entry.received();
+        match entry {
+            LogEntry::Record(Header { roles, .. }, record) => {
+                let secret = self.view.secret();
+                self.report.counts.add(Item {
+                    roles,
+                    bytes: record.bytes().len(),
+                    keys: secret.record_keys(&record, seq).len(),
+                });
+                return Some((seq, record));
+            }
+            LogEntry::User { received, user } => {
+                self.report.counts.users += 1;
+                self.report.counts.index_keys += 1;
+                let key = self.view.secret().user_key(&user, received, seq);
+                match self.view.have_keys(&[key]) {
+                    Ok(has) if has == [true] => {}
+                    Ok(_) | Err(_) => self.miss(seq, &key),
+                }
+            }
+            LogEntry::Gone { by, .. } => {
+                self.report.counts.gone += 1;
+                if by <= seq || by > self.view.tail() {
+                    self.report.note(Problem::ReplacedByNothing(seq));
+                }
+            }
+        }
+        None
+    }
+
+    /// Checks that the index has every key of these records.
+    fn record_keys(&mut self, records: &[(Seq, RecordRef<'_>)]) -> Result<(), StoreError> {
+        let secret = self.view.secret();
+        let of = |(seq, record): &(Seq, RecordRef<'_>)| secret.record_keys(record, *seq);
+        let mut keys: Vec<IndexKey> = records.iter().flat_map(of).collect();
+        keys.sort_unstable();
+        for (key, is_there) in keys.iter().zip(self.view.have_keys(&keys)?) {
+            if let (false, Some((_, seq))) = (is_there, keys::parts(key)) {
+                self.miss(seq, key);
+            }
+        }
+        Ok(())
+    }
+
+    fn miss(&mut self, seq: Seq, key: &IndexKey) {
+        self.missing_keys += 1;
+        if let Some((table, _)) = keys::parts(key) {
+            self.report.note(Problem::MissingKey(seq, table));
+        }
+    }
+
+    /// Counts the keys of the index. Every key that is due was asked for already, so if there are
+    /// as many, they are the same; only if there are more is each of them looked at.
+    fn index(&mut self) -> Result<(), StoreError> {
+        let due = self.report.counts.index_keys - self.missing_keys;
+        let mut found = 0;
+        let whole = self.each_key(Pass::Index, due, &mut |_, key| {
+            found += 1;
+            keys::parts(key).is_some().then_some(()).ok_or(Problem::ForeignKey)
+        })?;
+        if whole && found != due {
+            self.each_key(Pass::StrayKeys, found, &mut |view, key| match keys::parts(key) {
+                Some((table, seq)) if !is_due(view, key, seq) => {
+                    Err(Problem::StrayKey(seq, table))
+                }
+                _ => Ok(()),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Runs `look` over every key of the index. False if they cannot be read to the end.
+    fn each_key(
+        &mut self,
+        pass: Pass,
+        total: u64,
+        look: &mut dyn FnMut(&View<'_>, &[u8]) -> Result<(), Problem>,
+    ) -> Result<bool, StoreError> {
+        let mut keys = self.view.index(Order::Total)?;
+        let mut done: u64 = 0;
+        keys.seek(&[]);
+        loop {
+            match keys.key() {
+                Ok(None) => break,
+                Ok(Some(key)) => {
+                    if let Err(problem) = look(self.view, key) {
+                        self.report.note(problem);
+                    }
+                }
+                Err(error) => {
+                    let why = super::writer::reason(&error);
+                    self.report.note(Problem::UnreadableIndex(why));
+                    return Ok(false);
+                }
+            }
+            done += 1;
+            if done.is_multiple_of(KEYS_BETWEEN_PROGRESS) {
+                self.tell(pass, done, total);
+            }
+            keys.step();
+        }
+        self.tell(pass, done, total);
+        Ok(true)
+    }
+
+    fn tell(&mut self, pass: Pass, done: u64, total: u64) {
+        (self.progress)(Progress { pass, done, total });
+    }
+}
+
+/// Whether the entry at `seq` asks for `key`.
+fn is_due(view: &View<'_>, key: &[u8], seq: Seq) -> bool {
+    let Ok(values) = view.values(&[seq]) else {
+        return false;
+    };
+    let secret = view.secret();
+    match values.first().map(|value| LogEntry::decode(value)) {
+        Some(Ok(LogEntry::Record(_, record))) => {
+            secret.record_keys(&record, seq).iter().any(|due| due == key)
+        }
+        Some(Ok(LogEntry::User { received, user })) => {
+            secret.user_key(&user, received, seq) == key
+        }
+        _ => false,
+    }
+}
+
+/// Problems that are listed; the rest is counted.
+const PROBLEMS_LISTED: usize = 100;
+
+/// Entries that are read and verified together.
+const CHUNK_ENTRIES: u64 = limits::VERIFY_BATCH_MAX_RECORDS as u64;
+
+/// Curve points of authors that are remembered from one batch to the next.
+const KEYS_REMEMBERED: usize = 4_096;
+
+const KEYS_BETWEEN_PROGRESS: u64 = 1 << 16;

@@ -1,0 +1,110 @@
+//! Writing a batch: log entries, index keys and counters in one atomic, synced write.
+
+use std::sync::Arc;
+
+use rocksdb::WriteBatch;
+
+use super::{
+    counts::{Counts, Item},
+    database::{COUNTS_KEY, Database},
+    entry::Entry,
+    error::{Damage, StoreError},
+    keys::IndexKey,
+    record_format::{self, Malformed},
+    stage::{Staged, StagedRecord, Stage},
+};
+use crate::base::Seq;
+
+/// Writes everything that was staged and returns once it is on disk: the records of the batch in
+/// the order of the log, and the counters after it.
+pub(super) fn commit(
+    db: &Database,
+    stage: Stage<'_>,
+    mut counts: Counts,
+) -> Result<(Vec<Arc<Entry>>, Counts), StoreError> {
+    let mut entries = Vec::new();
+    let mut keys = Vec::new();
+    let mut batch = WriteBatch::default();
+    let log = db.log()?;
+    let (staged, replaced) = stage.into_parts();
+    for (seq, old) in &replaced {
+        let value = encoded(*seq, record_format::encode_gone(old.entry.received, old.by))?;
+        batch.put_cf(log, seq.to_be_bytes(), value);
+        let record = old.entry.record.view();
+        let old_keys = db.secret().record_keys(&record, *seq);
+        counts.remove(item(&old.entry, &old_keys));
+        counts.gone += 1;
+        keys.extend(old_keys.into_iter().map(|key| (key, Change::Remove)));
+    }
+    for staged in &staged {
+        let (seq, value) = match staged {
+            Staged::Record(record) => {
+                entries.push(Arc::clone(&record.entry));
+                keys.extend(record_changes(record, &mut counts));
+                (record.entry.seq, record_value(record))
+            }
+            Staged::User { seq, received, user } => {
+                counts.users += 1;
+                counts.index_keys += 1;
+                keys.push((db.secret().user_key(user, *received, *seq), Change::Add));
+                (*seq, record_format::encode_user(*received, user))
+            }
+        };
+        batch.put_cf(log, seq.to_be_bytes(), encoded(seq, value)?);
+    }
+    // Sorted keys go into the memtable from left to right, most of them beside the one before.
+    keys.sort_unstable_by_key(|(key, _)| *key);
+    let index = db.index()?;
+    for (key, change) in &keys {
+        match change {
+            Change::Add => batch.put_cf(index, key, []),
+            // Each key is written once in its life, which is what a single delete asks for; unlike
+            // other deletions it vanishes as soon as it meets the key.
+            Change::Remove => batch.single_delete_cf(index, key),
+        }
+    }
+    let meta = counts.encode().ok_or(Damage::Meta("counts"))?;
+    batch.put_cf(db.meta()?, COUNTS_KEY, meta);
+    db.write(batch)?;
+    Ok((entries, counts))
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Add,
+    Remove,
+}
+
+/// What a staged record adds to the index.
+fn record_changes<'a>(
+    record: &'a StagedRecord,
+    counts: &mut Counts,
+) -> impl Iterator<Item = (IndexKey, Change)> + use<'a> {
+    let is_live = record.gone_by.is_none();
+    if is_live {
+        counts.add(item(&record.entry, &record.keys));
+    } else {
+        counts.gone += 1;
+    }
+    let keys = record.keys.iter().filter(move |_| is_live);
+    keys.map(|key| (*key, Change::Add))
+}
+
+fn record_value(record: &StagedRecord) -> Result<Vec<u8>, Malformed> {
+    match record.gone_by {
+        None => record_format::encode_record(&record.entry),
+        Some(by) => record_format::encode_gone(record.entry.received, by),
+    }
+}
+
+fn item(entry: &Entry, keys: &[IndexKey]) -> Item {
+    Item {
+        roles: entry.roles,
+        bytes: entry.record.bytes().len(),
+        keys: keys.len(),
+    }
+}
+
+fn encoded(seq: Seq, value: Result<Vec<u8>, Malformed>) -> Result<Vec<u8>, StoreError> {
+    value.map_err(|_| StoreError::Damaged(Damage::Malformed(seq)))
+}

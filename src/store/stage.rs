@@ -1,0 +1,291 @@
+//! A batch while it is put together: what goes into the log, and what it replaces there.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    entry::{Entry, Outcome, Vouched},
+    error::{Damage, StoreError},
+    keys::{Hit, IndexKey, Run, SEQ_MAX, Table},
+    record_format::{self, LogEntry},
+    view::{Keys, Order, View},
+};
+use crate::{
+    base::{Seq, limits},
+    wire::{Address, Duplicates, PublicKey, RecordId, RecordRef, ResultCode, Timestamp},
+};
+
+/// The entries of one batch, in the order of the log.
+///
+/// It answers as the store will once the batch is in it: a record that was staged is a duplicate
+/// for the next one already.
+pub(super) struct Stage<'v> {
+    view: &'v View<'v>,
+    keys: Keys<'v>,
+    has_space: bool,
+    next: Seq,
+    staged: Vec<Staged>,
+    ids: HashMap<RecordId, usize>,
+    replaceable: HashMap<Address, usize>,
+    replaced: BTreeMap<Seq, Replaced>,
+    index_keys: usize,
+}
+
+/// One entry of a batch.
+pub(super) enum Staged {
+    Record(StagedRecord),
+    User {
+        seq: Seq,
+        received: Timestamp,
+        user: PublicKey,
+    },
+}
+
+/// A record of a batch.
+pub(super) struct StagedRecord {
+    pub(super) entry: Arc<Entry>,
+    pub(super) keys: Vec<IndexKey>,
+    /// A later entry of the same batch that replaces it.
+    pub(super) gone_by: Option<Seq>,
+}
+
+/// A record of an earlier batch that an entry of this one replaces.
+pub(super) struct Replaced {
+    pub(super) entry: Arc<Entry>,
+    pub(super) by: Seq,
+}
+
+/// Where the current record of an address is.
+enum Current {
+    Staged(usize, Arc<Entry>),
+    Stored(Arc<Entry>),
+}
+
+impl<'v> Stage<'v> {
+    /// An empty batch behind the tail of `view`. Without space it takes no new entry.
+    pub(super) fn new(view: &'v View<'v>, has_space: bool) -> Result<Self, StoreError> {
+        Ok(Self {
+            keys: view.index(Order::Prefix)?,
+            next: view.tail().next(),
+            view,
+            has_space,
+            staged: Vec::new(),
+            ids: HashMap::new(),
+            replaceable: HashMap::new(),
+            replaced: BTreeMap::new(),
+            index_keys: 0,
+        })
+    }
+
+    /// Takes a record into the batch, at the place [`next`](Self::next), or says why not.
+    ///
+    /// [`Outcome::Stored`] is a promise for the time after the batch is written.
+    ///
+    /// # Source
+    /// `mosaic-wire.md` sections 3 and 10: an address of a replaceable kind serves its latest
+    /// timestamp, and of equal timestamps the larger ID. Section 9: the signer must be checked
+    /// before it may replace what another key signed.
+    pub(super) fn offer(&mut self, entry: &Arc<Entry>) -> Result<Outcome, StoreError> {
+        let record = entry.record.view();
+        if let Some(known) = self.find_id(&record.id())? {
+            return Ok(Outcome::Duplicate(known));
+        }
+        let is_replaceable = record.kind().duplicates() == Duplicates::Replaceable;
+        let current = if is_replaceable {
+            self.current(&record.address())?
+        } else {
+            None
+        };
+        if let Some(Current::Staged(_, known) | Current::Stored(known)) = &current {
+            let theirs = known.record.view();
+            // An ID starts with the timestamp, so this order is the rule for equal ones too.
+            if record.id() < theirs.id() {
+                return Ok(Outcome::Older(Arc::clone(known)));
+            }
+            if record.signer() != theirs.signer() && entry.vouched == Vouched::Unknown {
+                return Ok(Outcome::Refused(ResultCode::Unauthorized));
+            }
+        }
+        if !self.has_space {
+            return Ok(Outcome::NoSpace);
+        }
+        let seq = self.claim()?;
+        assert_eq!(entry.seq, seq, "an entry is made for the place it is offered");
+        if let Some(current) = current {
+            self.replace(current, seq);
+        }
+        self.put(entry, &record, is_replaceable);
+        Ok(Outcome::Stored(seq))
+    }
+
+    /// Takes a registration into the batch; false without space.
+    pub(super) fn register(
+        &mut self,
+        user: PublicKey,
+        received: Timestamp,
+    ) -> Result<bool, StoreError> {
+        if !self.has_space {
+            return Ok(false);
+        }
+        let seq = self.claim()?;
+        self.index_keys += 1;
+        self.staged.push(Staged::User {
+            seq,
+            received,
+            user,
+        });
+        Ok(true)
+    }
+
+    /// Whether `user` is registered, here or in an earlier batch.
+    pub(super) fn has_user(&mut self, user: &PublicKey) -> Result<bool, StoreError> {
+        let is_staged = |staged: &Staged| matches!(staged, Staged::User { user: u, .. } if u == user);
+        if self.staged.iter().any(is_staged) {
+            return Ok(true);
+        }
+        let run = Run::of(Table::User, self.view.secret().value(user.as_bytes()));
+        let is_user = |_: Seq, entry: LogEntry<'_>| match entry {
+            LogEntry::User { user: known, .. } if known == *user => Some(()),
+            _ => None,
+        };
+        Ok(self.find(run, (Hit::FIRST, Hit::LAST), is_user)?.is_some())
+    }
+
+    /// Place of the next entry.
+    pub(super) const fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// Whether nothing was taken.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.staged.is_empty()
+    }
+
+    /// Whether no more should be taken before this is written.
+    pub(super) const fn is_full(&self) -> bool {
+        self.index_keys >= limits::COMMIT_MAX_INDEX_KEYS
+    }
+
+    /// Users that were taken.
+    pub(super) fn new_users(&self) -> usize {
+        let is_user = |staged: &&Staged| matches!(staged, Staged::User { .. });
+        self.staged.iter().filter(is_user).count()
+    }
+
+    /// What was taken, and what it replaces, by place.
+    pub(super) fn into_parts(self) -> (Vec<Staged>, BTreeMap<Seq, Replaced>) {
+        (self.staged, self.replaced)
+    }
+
+    fn claim(&mut self) -> Result<Seq, StoreError> {
+        let seq = self.next;
+        if seq.get() > SEQ_MAX {
+            return Err(StoreError::Full);
+        }
+        self.next = seq.next();
+        Ok(seq)
+    }
+
+    fn put(&mut self, entry: &Arc<Entry>, record: &RecordRef<'_>, is_replaceable: bool) {
+        let keys = self.view.secret().record_keys(record, entry.seq);
+        let index = self.staged.len();
+        self.index_keys += keys.len();
+        self.ids.insert(record.id(), index);
+        if is_replaceable {
+            self.replaceable.insert(record.address(), index);
+        }
+        self.staged.push(Staged::Record(StagedRecord {
+            entry: Arc::clone(entry),
+            keys,
+            gone_by: None,
+        }));
+    }
+
+    fn replace(&mut self, current: Current, by: Seq) {
+        match current {
+            Current::Staged(index, entry) => {
+                self.ids.remove(&entry.record.id());
+                if let Some(Staged::Record(staged)) = self.staged.get_mut(index) {
+                    staged.gone_by = Some(by);
+                }
+            }
+            Current::Stored(entry) => {
+                self.replaced.insert(entry.seq, Replaced { entry, by });
+            }
+        }
+    }
+
+    fn staged_entry(&self, index: usize) -> Option<Arc<Entry>> {
+        match self.staged.get(index) {
+            Some(Staged::Record(staged)) => Some(Arc::clone(&staged.entry)),
+            _ => None,
+        }
+    }
+
+    /// The live record with that ID.
+    fn find_id(&mut self, id: &RecordId) -> Result<Option<Arc<Entry>>, StoreError> {
+        if let Some(index) = self.ids.get(id) {
+            return Ok(self.staged_entry(*index));
+        }
+        let window = Hit::of_id(id);
+        let found = self.find_record(Run::at(id.timestamp()), window, |record| record.id() == *id)?;
+        Ok(found.filter(|entry| !self.replaced.contains_key(&entry.seq)))
+    }
+
+    /// The live record at an address of a replaceable kind.
+    fn current(&mut self, address: &Address) -> Result<Option<Current>, StoreError> {
+        if let Some(index) = self.replaceable.get(address) {
+            let index = *index;
+            return Ok(self.staged_entry(index).map(|entry| Current::Staged(index, entry)));
+        }
+        let run = self.view.secret().address_run(address);
+        let window = (Hit::FIRST, Hit::LAST);
+        let found = self.find_record(run, window, |record| record.address() == *address)?;
+        Ok(found.map(Current::Stored))
+    }
+
+    fn find_record(
+        &mut self,
+        run: Run,
+        window: (Hit, Hit),
+        is_it: impl Fn(&RecordRef<'_>) -> bool,
+    ) -> Result<Option<Arc<Entry>>, StoreError> {
+        let found = self.find(run, window, |seq, entry| match entry {
+            LogEntry::Record(header, record) if is_it(&record) => {
+                Some(record_format::owned(seq, &header, &record).map_err(|_| seq))
+            }
+            _ => None,
+        })?;
+        let entry = found.transpose().map_err(Damage::Malformed)?;
+        Ok(entry.map(Arc::new))
+    }
+
+    /// The first entry in a stretch of the index that `pick` takes.
+    fn find<T>(
+        &mut self,
+        run: Run,
+        (first, last): (Hit, Hit),
+        pick: impl Fn(Seq, LogEntry<'_>) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(key) = run.seek_key(first) else {
+            return Ok(None);
+        };
+        self.keys.seek(&key);
+        while let Some(hit) = self.keys.key()?.and_then(|key| run.hit(key)) {
+            if hit > last {
+                break;
+            }
+            let seq = hit.seq();
+            let values = self.view.values(&[seq])?;
+            let value = values.first().ok_or(Damage::Missing(seq))?;
+            let entry = LogEntry::decode(value).map_err(|_| Damage::Malformed(seq))?;
+            if let Some(found) = pick(seq, entry) {
+                return Ok(Some(found));
+            }
+            self.keys.step();
+        }
+        Ok(None)
+    }
+}

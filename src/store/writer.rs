@@ -1,0 +1,443 @@
+//! The one thread that changes the store.
+
+use std::{
+    fmt, mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::Ordering,
+        mpsc::{self, SyncSender},
+    },
+    thread::{self, JoinHandle},
+};
+
+use thiserror::Error;
+
+use super::{
+    Store, commit,
+    counts::Counts,
+    entry::{Entry, Judgement, Outcome},
+    error::StoreError,
+    queue::{Bounds, PushError, Queue, Weight},
+    stage::Stage,
+    view::View,
+};
+use crate::{
+    base::{Seq, limits},
+    wire::{Duplicates, PublicKey, Record, RecordRef, Timestamp},
+};
+
+/// The decisions and effects around a submission. The writer calls it from its own thread only, one
+/// record after the other in the order of the log, so it may keep state without locks.
+///
+/// It must not call [`Writer::submit`], [`Writer::register_user`] or [`Writer::shutdown`]: they
+/// wait for the thread that calls it.
+pub trait Judge: Send + 'static {
+    /// What a submission carries along, for instance where its answer goes.
+    type Context: Send + 'static;
+
+    /// Decides about a record whose hash and signature are good. Duplicates come here too.
+    fn judge(
+        &mut self,
+        record: RecordRef<'_>,
+        context: &Self::Context,
+        received: Timestamp,
+    ) -> Judgement;
+
+    /// The record was taken into the batch: from now on later records may be judged by it. If the
+    /// batch cannot be written the store halts, and nothing is judged any more.
+    fn stored(&mut self, record: &Record);
+
+    /// The entries are durable, in the order of the log. Comes before the replies.
+    fn publish(&mut self, entries: &[Arc<Entry>]);
+
+    /// An ephemeral record for whoever listens now; returns how many do. It is never stored.
+    fn announce(&mut self, entry: &Arc<Entry>) -> usize;
+
+    /// The answer to a submission. Comes exactly once for each, unless the judge panics.
+    fn reply(&mut self, context: Self::Context, outcome: Outcome);
+}
+
+/// Handle to the writer thread of a [`Store`]. Clones are handles to the same one; when the last
+/// is dropped the thread writes what is queued and ends by itself.
+pub struct Writer<C: Send + 'static> {
+    handle: Arc<Handle<C>>,
+}
+
+/// How a registration ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// The user is registered from now on; that is durable.
+    Added,
+    /// The user was registered before.
+    Known,
+    /// There are as many users as there may be.
+    Full,
+    /// The disk has less free space than the floor.
+    NoSpace,
+    /// The store does not write any more, or the writer was shut down.
+    Halted,
+}
+
+/// Why a submission was not queued; it is handed back.
+#[derive(Debug, Error)]
+pub enum SubmitError<C> {
+    /// As much is queued as may be.
+    #[error("writer's queue is full")]
+    Full(Record, C),
+    /// The writer was shut down, or has failed.
+    #[error("writer is shut down")]
+    Closed(Record, C),
+}
+
+struct Handle<C: Send + 'static> {
+    queue: Arc<Queue<Work<C>>>,
+    thread: Mutex<Thread>,
+}
+
+enum Thread {
+    Runs(JoinHandle<()>),
+    Ended,
+    Panicked,
+}
+
+enum Work<C> {
+    Record(Record, C),
+    User(PublicKey, SyncSender<Registration>),
+}
+
+/// Whom the answer to a piece of work goes to.
+enum Asker<C> {
+    Submission(C, Outcome),
+    Registration(SyncSender<Registration>, Registration),
+}
+
+impl<C: Send + 'static> Writer<C> {
+    /// Starts the writer thread of `store`.
+    ///
+    /// # Errors
+    /// - [`StoreError::WriterRuns`]: the store has one already.
+    /// - [`StoreError::Thread`]: the operating system gave no thread.
+    /// - [`StoreError::Damaged`]: the counters cannot be read.
+    pub fn spawn<J: Judge<Context = C>>(store: Store, judge: J) -> Result<Self, StoreError> {
+        let counts = store.shared.db.counts()?;
+        if store.shared.has_writer.swap(true, Ordering::AcqRel) {
+            return Err(StoreError::WriterRuns);
+        }
+        let queue = Arc::new(Queue::new(QUEUE));
+        let guard = End {
+            store: store.clone(),
+            queue: Arc::clone(&queue),
+        };
+        let mut works = Works {
+            store,
+            judge,
+            counts,
+        };
+        let run = move || {
+            while let Some(queued) = guard.queue.take(BATCH) {
+                works.run(queued);
+            }
+        };
+        let thread = thread::Builder::new().name("store-writer".to_owned());
+        let thread = thread.spawn(run).map_err(StoreError::Thread)?;
+        let handle = Handle {
+            queue,
+            thread: Mutex::new(Thread::Runs(thread)),
+        };
+        Ok(Self {
+            handle: Arc::new(handle),
+        })
+    }
+
+    /// Queues a verified record; waits while the queue is full. The judge replies to `context`.
+    ///
+    /// # Errors
+    /// [`SubmitError::Closed`]: the writer was shut down; nothing will come of the record.
+    pub fn submit(&self, record: Record, context: C) -> Result<(), SubmitError<C>> {
+        self.handle
+            .queue
+            .push(Work::Record(record, context))
+            .or_else(|work| work.hand_back(SubmitError::Closed))
+    }
+
+    /// Queues a verified record if there is room right now.
+    ///
+    /// # Errors
+    /// [`SubmitError::Full`] or [`SubmitError::Closed`]; nothing will come of the record.
+    pub fn try_submit(&self, record: Record, context: C) -> Result<(), SubmitError<C>> {
+        match self.handle.queue.try_push(Work::Record(record, context)) {
+            Ok(()) => Ok(()),
+            Err(PushError::Full(work)) => work.hand_back(SubmitError::Full),
+            Err(PushError::Closed(work)) => work.hand_back(SubmitError::Closed),
+        }
+    }
+
+    /// Registers a user. Blocks until that is durable.
+    #[must_use]
+    pub fn register_user(&self, user: PublicKey) -> Registration {
+        let (asker, answer) = mpsc::sync_channel(1);
+        if self.handle.queue.push(Work::User(user, asker)).is_err() {
+            return Registration::Halted;
+        }
+        answer.recv().unwrap_or(Registration::Halted)
+    }
+
+    /// Submissions that wait for the writer.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.handle.queue.len()
+    }
+
+    /// Takes nothing more, writes and answers what is queued, and returns when the thread has ended.
+    /// Whoever calls it again, at the same time or later, waits for the same end.
+    ///
+    /// # Errors
+    /// [`StoreError::WriterPanicked`]: the thread ended by a panic, most likely the judge's.
+    pub fn shutdown(&self) -> Result<(), StoreError> {
+        self.handle.queue.close();
+        let thread = self.handle.thread.lock();
+        let mut thread = thread.unwrap_or_else(PoisonError::into_inner);
+        *thread = match mem::replace(&mut *thread, Thread::Ended) {
+            Thread::Runs(running) => running.join().map_or(Thread::Panicked, |()| Thread::Ended),
+            ended => ended,
+        };
+        match *thread {
+            Thread::Panicked => Err(StoreError::WriterPanicked),
+            Thread::Runs(_) | Thread::Ended => Ok(()),
+        }
+    }
+}
+
+impl<C: Send + 'static> Clone for Writer<C> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: Arc::clone(&self.handle),
+        }
+    }
+}
+
+impl<C: Send + 'static> fmt::Debug for Writer<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("queued", &self.queued())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: Send + 'static> Drop for Handle<C> {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl<C> Work<C> {
+    fn hand_back(self, error: fn(Record, C) -> SubmitError<C>) -> Result<(), SubmitError<C>> {
+        match self {
+            Self::Record(record, context) => Err(error(record, context)),
+            Self::User(..) => Ok(()),
+        }
+    }
+}
+
+impl<C> Weight for Work<C> {
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Record(record, _) => record.bytes().len(),
+            Self::User(..) => USER_BYTES,
+        }
+    }
+}
+
+/// Lives as long as the thread and cleans up after it, also after a panic.
+struct End<C> {
+    store: Store,
+    queue: Arc<Queue<Work<C>>>,
+}
+
+impl<C> Drop for End<C> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.store.halt("the writer thread panicked".to_owned());
+        }
+        self.queue.abandon();
+        self.store.shared.has_writer.store(false, Ordering::Release);
+    }
+}
+
+/// What the thread works with.
+struct Works<J> {
+    store: Store,
+    judge: J,
+    counts: Counts,
+}
+
+impl<J: Judge> Works<J> {
+    /// Does everything that was queued, in as many batches as it takes.
+    fn run(&mut self, queued: Vec<Work<J::Context>>) {
+        let mut queued = queued.into_iter().peekable();
+        while queued.peek().is_some() {
+            let mut askers = Vec::new();
+            if self.store.halted().is_some() {
+                askers.extend(queued.by_ref().map(Asker::halted));
+            } else if let Err(error) = self.batch(&mut queued, &mut askers) {
+                self.store.halt(reason(&error));
+                askers.iter_mut().for_each(Asker::break_promise);
+            }
+            for asker in askers {
+                self.answer(asker);
+            }
+        }
+    }
+
+    /// Stages what is queued until a batch is full, writes and publishes it.
+    fn batch(
+        &mut self,
+        queued: &mut impl Iterator<Item = Work<J::Context>>,
+        askers: &mut Vec<Asker<J::Context>>,
+    ) -> Result<(), StoreError> {
+        let store = self.store.clone();
+        let view = View::new(&store.shared.db, store.tail());
+        let mut stage = Stage::new(&view, store.has_space())?;
+        let mut received = store.last_received();
+        while !stage.is_full()
+            && let Some(work) = queued.next()
+        {
+            received = received.max(Timestamp::now());
+            match work {
+                Work::Record(record, context) => {
+                    let outcome = self.consider(&mut stage, record, &context, received);
+                    let known = outcome.as_ref().map_or(Outcome::Halted, Outcome::clone);
+                    askers.push(Asker::Submission(context, known));
+                    outcome?;
+                }
+                Work::User(user, asker) => {
+                    let outcome = self.consider_user(&mut stage, user, received);
+                    let known = outcome.as_ref().map_or(Registration::Halted, |it| *it);
+                    askers.push(Asker::Registration(asker, known));
+                    outcome?;
+                }
+            }
+        }
+        if stage.is_empty() {
+            return Ok(());
+        }
+        let tail = stage.next().prev();
+        let (entries, counts) = commit::commit(&store.shared.db, stage, self.counts)?;
+        self.counts = counts;
+        store.advance(tail, received);
+        self.judge.publish(&entries);
+        Ok(())
+    }
+
+    fn consider(
+        &mut self,
+        stage: &mut Stage<'_>,
+        record: Record,
+        context: &J::Context,
+        received: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let view = record.view();
+        let is_ephemeral = view.kind().duplicates() == Duplicates::Ephemeral;
+        let (roles, vouched, submitter) = match self.judge.judge(view, context, received) {
+            Judgement::Refuse(code) => return Ok(Outcome::Refused(code)),
+            Judgement::Store {
+                roles,
+                vouched,
+                submitter,
+            } => (roles, vouched, submitter),
+        };
+        let entry = Arc::new(Entry {
+            seq: if is_ephemeral { Seq::ZERO } else { stage.next() },
+            received,
+            roles,
+            vouched,
+            submitter,
+            record,
+        });
+        if is_ephemeral {
+            return Ok(Outcome::Announced(self.judge.announce(&entry)));
+        }
+        let outcome = stage.offer(&entry)?;
+        if let Outcome::Stored(_) = outcome {
+            self.judge.stored(&entry.record);
+        }
+        Ok(outcome)
+    }
+
+    fn consider_user(
+        &mut self,
+        stage: &mut Stage<'_>,
+        user: PublicKey,
+        received: Timestamp,
+    ) -> Result<Registration, StoreError> {
+        if stage.has_user(&user)? {
+            return Ok(Registration::Known);
+        }
+        let users = self.counts.users + stage.new_users() as u64;
+        if users >= self.store.shared.settings.users_max {
+            return Ok(Registration::Full);
+        }
+        let is_staged = stage.register(user, received)?;
+        Ok(if is_staged {
+            Registration::Added
+        } else {
+            Registration::NoSpace
+        })
+    }
+
+    fn answer(&mut self, asker: Asker<J::Context>) {
+        match asker {
+            Asker::Submission(context, outcome) => self.judge.reply(context, outcome),
+            Asker::Registration(asker, registration) => {
+                // Whoever asked may be gone; the registration stands.
+                if asker.try_send(registration).is_err() {
+                    tracing::debug!("nobody waits for the end of a registration");
+                }
+            }
+        }
+    }
+}
+
+impl<C> Asker<C> {
+    fn halted(work: Work<C>) -> Self {
+        match work {
+            Work::Record(_, context) => Self::Submission(context, Outcome::Halted),
+            Work::User(_, asker) => Self::Registration(asker, Registration::Halted),
+        }
+    }
+
+    /// Takes back an outcome of a batch that could not be written. Almost any may rest on an entry
+    /// of that batch; an ephemeral record is out already.
+    fn break_promise(&mut self) {
+        match self {
+            Self::Submission(_, Outcome::Announced(_)) => {}
+            Self::Submission(_, outcome) => *outcome = Outcome::Halted,
+            Self::Registration(_, registration) => *registration = Registration::Halted,
+        }
+    }
+}
+
+/// The whole chain of an error in one line.
+pub(super) fn reason(error: &dyn std::error::Error) -> String {
+    let mut reason = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        reason.push_str(": ");
+        reason.push_str(&source.to_string());
+        next = source.source();
+    }
+    reason
+}
+
+const QUEUE: Bounds = Bounds {
+    items: limits::COMMIT_QUEUE_MAX_RECORDS,
+    bytes: limits::COMMIT_QUEUE_MAX_BYTES,
+};
+
+const BATCH: Bounds = Bounds {
+    items: limits::COMMIT_MAX_RECORDS,
+    bytes: limits::COMMIT_MAX_BYTES,
+};
+
+/// What a registration counts for in the queue.
+const USER_BYTES: usize = 64;

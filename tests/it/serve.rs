@@ -1,0 +1,440 @@
+//! `mosaicd serve`: what a server does for a client, which roles it plays, how it starts and ends.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mosaicd::base::Role;
+use mosaicd::client::{Client, Item, RequestError};
+use mosaicd::wire::{
+    ClientMessage, Filter, FilterBuilder, Kind, Record, RecordBuilder, RecordId, Reference,
+    Registration, ResultCode, RoleCondition, SecretKey, ServerMessage, StreamRole, TagsBuilder,
+};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::support::{DevServer, PATIENCE, all, key};
+
+/// *Author + tagged*, unique, of application 1.
+const PRIVATE_MESSAGE: u64 = 0x0000_0001_0063_0004;
+
+fn post(author: &SecretKey, text: &str) -> Record {
+    RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
+        .payload(text.to_owned())
+        .sign(author)
+        .unwrap()
+}
+
+fn message_to(author: &SecretKey, reader: &SecretKey) -> Record {
+    RecordBuilder::new(Kind::new(PRIVATE_MESSAGE).unwrap(), author.public())
+        .tags(TagsBuilder::new().notify(reader.public()))
+        .sign(author)
+        .unwrap()
+}
+
+fn by(author: &SecretKey) -> Filter {
+    let filter = FilterBuilder::new().authors([author.public()]);
+    filter.build().unwrap()
+}
+
+async fn submit(client: &Client, record: &Record) -> ResultCode {
+    client.submit(record).await.unwrap()
+}
+
+async fn ids_by(client: &Client, author: &SecretKey) -> Vec<RecordId> {
+    let records = all(client.query(by(author), 0).await.unwrap()).await;
+    records.iter().map(Record::id).collect()
+}
+
+/// Runs `mosaicd` to its end.
+fn mosaicd(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn check_refused(arguments: &[&str], code: i32, words: &str) {
+    let output = mosaicd(arguments);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(said.contains(words), "{said}");
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
+
+/// A server as `mosaicd init` makes it, with `config` behind the line of its key file.
+async fn public_server(config: &str) -> (DevServer, TempDir) {
+    let folder = TempDir::new().unwrap();
+    let output = mosaicd(&["init", "--dir", folder.path().to_str().unwrap()]);
+    assert!(output.status.success());
+    let key_file = path(folder.path(), "server.key");
+    let config = format!("key_file = \"{key_file}\"\n{config}");
+    (DevServer::start_with(&[], &config).await, folder)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_is_got_queried_and_seen_live() {
+    let server = DevServer::start().await;
+    let author = key(1);
+    let publisher = server.client(Some(&author)).await;
+    let reader = server.client(None).await;
+
+    let first = post(&author, "stored");
+    assert_eq!(submit(&publisher, &first).await, ResultCode::Accepted);
+    assert_eq!(submit(&publisher, &first).await, ResultCode::Duplicate);
+
+    let got = reader.get(vec![Reference::Id(first.id())]).await.unwrap();
+    let (got, result) = got.collect().await.unwrap();
+    assert_eq!(result, ResultCode::Success);
+    assert_eq!(got[0].bytes(), first.bytes());
+    let absent = Reference::Id(post(&author, "absent").id());
+    let (none, result) = reader.get(vec![absent]).await.unwrap().collect().await.unwrap();
+    assert_eq!((none.len(), result), (0, ResultCode::NotFound));
+
+    let mut live = reader.subscribe(by(&author), 0).await.unwrap();
+    assert!(matches!(live.next().await.unwrap(), Item::Record(it) if it.id() == first.id()));
+    assert!(matches!(live.next().await.unwrap(), Item::LocallyComplete));
+    let second = post(&author, "live");
+    assert_eq!(submit(&publisher, &second).await, ResultCode::Accepted);
+    assert!(matches!(live.next().await.unwrap(), Item::Record(it) if it.id() == second.id()));
+
+    assert_eq!(ids_by(&reader, &author).await, [second.id(), first.id()], "newest first");
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn info_of_a_development_server_says_dev_wherever_a_role_is_open() {
+    let server = DevServer::start().await;
+    let info = server.client(None).await.info().await.unwrap();
+    assert_eq!(info.key, server.key());
+    assert_eq!(info.registration, Registration::Open);
+    assert_eq!(info.endpoints, [format!("mosaic://{}/", server.address())]);
+    assert!(!info.probes);
+    for role in Role::ALL {
+        let report = &info.roles[&StreamRole::from(role)];
+        assert_eq!(report.state, RoleCondition::Open, "{role}");
+        assert!(report.why.as_deref().unwrap().starts_with("DEV"), "{role}: {report:?}");
+    }
+    let anonymous = info.limits.streams;
+    let known = server.client(Some(&key(1))).await.info().await.unwrap();
+    assert!(known.limits.streams > anonymous);
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_verdict_the_public_roles_are_closed_and_say_why() {
+    let user = key(1);
+    let config = format!("[users]\nlist = [\"{}\"]", user.public());
+    let (server, _folder) = public_server(&config).await;
+    let client = server.client(Some(&user)).await;
+    let info = client.info().await.unwrap();
+    assert_eq!(info.registration, Registration::Closed);
+    for role in [Role::Outbox, Role::Inbox, Role::Encryption] {
+        let report = &info.roles[&StreamRole::from(role)];
+        assert_eq!(report.state, RoleCondition::Closed, "{role}");
+        let why = report.why.as_deref().unwrap();
+        assert!(why.starts_with("reachability verdict UNKNOWN: "), "{why}");
+        match client.open_role(role, None).await.unwrap_err() {
+            RequestError::Refused { result, why: Some(why) } => {
+                assert_eq!(result, ResultCode::TemporaryError, "{role}");
+                assert!(why.contains("UNKNOWN"), "{why}");
+            }
+            other => panic!("{role}: {other:?}"),
+        }
+    }
+    // The user is served, so the outbox claims the record, and nobody else takes it.
+    let result = submit(&client, &post(&user, "for later")).await;
+    assert_eq!(result, ResultCode::TemporaryError);
+    assert!(ids_by(&client, &user).await.is_empty());
+    assert!(server.trace().contains("reachability verdict UNKNOWN"));
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_verdict_applications_are_served_to_whom_the_configuration_says() {
+    let config = "[application]\nids = [1]\nsubmit = \"authenticated\"";
+    let (server, _folder) = public_server(config).await;
+    let author = key(1);
+    let known = server.client(Some(&author)).await;
+    let anonymous = server.client(None).await;
+    let record = post(&author, "in the chat room");
+    let result = submit(&anonymous, &record).await;
+    assert_eq!(result, ResultCode::RequiresAuthentication);
+    assert_eq!(submit(&known, &record).await, ResultCode::Accepted);
+    assert_eq!(ids_by(&anonymous, &author).await, [record.id()]);
+
+    let of_another_application = RecordBuilder::new(Kind::PROFILE, author.public())
+        .sign(&author)
+        .unwrap();
+    let result = submit(&known, &of_another_application).await;
+    assert_eq!(result, ResultCode::Unauthorized);
+    let info = anonymous.info().await.unwrap();
+    assert_eq!(info.applications, [1]);
+    let report = &info.roles[&StreamRole::Application];
+    assert_eq!(report.state, RoleCondition::Open);
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hello_comes_first_and_once_in_a_connection() {
+    let server = DevServer::start().await;
+    let hello = || ClientMessage::Hello {
+        version: 0,
+        apps: vec![1],
+    };
+    let receive = async |message: ClientMessage| {
+        let raw = server.raw(None).await;
+        let mut stream = raw.open().await.unwrap();
+        stream.send(message.encode()).await.unwrap();
+        let reply = timeout(PATIENCE, stream.receive()).await.unwrap();
+        (raw, stream, reply.unwrap())
+    };
+
+    let (raw, mut stream, reply) = receive(hello()).await;
+    assert!(matches!(
+        reply,
+        Some(ServerMessage::HelloAck { result: ResultCode::Success, .. })
+    ));
+    stream.send(hello().encode()).await.unwrap();
+    assert!(matches!(
+        timeout(PATIENCE, stream.receive()).await.unwrap().unwrap(),
+        Some(ServerMessage::HelloAck { result: ResultCode::Duplicate, .. })
+    ));
+    raw.close().await;
+
+    let early = ClientMessage::Get {
+        id: mosaicd::wire::QueryId(1),
+        references: Vec::new(),
+    };
+    let (raw, _stream, reply) = receive(early).await;
+    assert!(matches!(
+        reply,
+        Some(ServerMessage::Closing { result: ResultCode::Invalid })
+    ));
+    timeout(PATIENCE, raw.quic().closed()).await.unwrap();
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_registration_serves_whoever_connects_up_to_its_bound() {
+    let server = DevServer::start_with(&["--dev", "--set", "users.max=1"], "").await;
+    let (first, second, stranger) = (key(1), key(2), key(3));
+    let _first = server.client(Some(&first)).await;
+    let anonymous = server.client(None).await;
+    // Registration goes its own way, so the first try may be too early.
+    let delivered = timeout(PATIENCE, async {
+        let inbox = anonymous.open_role(Role::Encryption, None).await.unwrap();
+        while inbox.submit(&message_to(&stranger, &first)).await.unwrap() != ResultCode::Accepted {
+            tokio::task::yield_now().await;
+        }
+    });
+    delivered.await.expect("the first to connect is not served");
+
+    let second_client = server.client(Some(&second)).await;
+    let outbox = second_client.open_role(Role::Outbox, None).await.unwrap();
+    let result = outbox.submit(&post(&second, "no room")).await.unwrap();
+    assert_eq!(result, ResultCode::Unauthorized, "the bound is one user");
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_user_is_served_from_the_first_submission_on_and_after_a_restart() {
+    let mut server = DevServer::start().await;
+    let (user, stranger) = (key(1), key(2));
+    {
+        let client = server.client(Some(&user)).await;
+        let outbox = client.open_role(Role::Outbox, None).await.unwrap();
+        let result = outbox.submit(&post(&user, "hello")).await.unwrap();
+        assert_eq!(result, ResultCode::Accepted);
+    }
+    server.terminate();
+    assert!(server.ended().await.success());
+    server.restart().await;
+    let anonymous = server.client(None).await;
+    assert_eq!(ids_by(&anonymous, &user).await.len(), 1);
+    let encryption = anonymous.open_role(Role::Encryption, None).await.unwrap();
+    let result = encryption.submit(&message_to(&stranger, &user)).await.unwrap();
+    assert_eq!(result, ResultCode::Accepted, "the user is known without connecting again");
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_the_submitter_may_not_see_is_accepted_as_often_as_it_comes() {
+    let server = DevServer::start().await;
+    let (user, stranger) = (key(1), key(2));
+    let reader = server.client(Some(&user)).await;
+    assert_eq!(submit(&reader, &post(&user, "here")).await, ResultCode::Accepted);
+    let anonymous = server.client(None).await;
+    let private = message_to(&stranger, &user);
+    for _ in 0..2 {
+        assert_eq!(submit(&anonymous, &private).await, ResultCode::Accepted);
+    }
+    assert_eq!(submit(&reader, &private).await, ResultCode::Duplicate);
+    assert!(ids_by(&anonymous, &stranger).await.is_empty());
+    assert!(ids_by(&server.client(Some(&stranger)).await, &stranger).await.is_empty());
+    assert_eq!(ids_by(&reader, &stranger).await, [private.id()]);
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_stop_under_load_loses_nothing_that_was_acknowledged() {
+    let mut server = DevServer::start().await;
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let enough = Arc::new(Notify::new());
+    let mut publishers = Vec::new();
+    for number in 1..=4 {
+        let author = key(number);
+        let client = server.client(Some(&author)).await;
+        let (acknowledged, enough) = (Arc::clone(&acknowledged), Arc::clone(&enough));
+        publishers.push(tokio::spawn(async move {
+            let mut submissions = client.submit_many(64);
+            let mut ids = Vec::new();
+            for text in 0.. {
+                match submissions.push(&post(&author, &text.to_string())).await {
+                    Ok(Some(submitted)) if submitted.result == ResultCode::Accepted => {
+                        ids.push(submitted.id);
+                        if acknowledged.fetch_add(1, Ordering::Relaxed) == 500 {
+                            enough.notify_one();
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+            }
+            // What was on its way when the server said that it goes down may still be answered.
+            while let Ok(Some(submitted)) = submissions.next().await {
+                if submitted.result == ResultCode::Accepted {
+                    ids.push(submitted.id);
+                }
+            }
+            ids
+        }));
+    }
+    timeout(PATIENCE, enough.notified()).await.unwrap();
+    server.terminate();
+    let status = server.ended().await;
+    assert!(status.success(), "{status}: {}", server.trace());
+    let mut ids = Vec::new();
+    for publisher in publishers {
+        ids.extend(publisher.await.unwrap());
+    }
+    server.verify_store();
+    server.restart().await;
+    let client = server.client(None).await;
+    for some in ids.chunks(500) {
+        let references = some.iter().copied().map(Reference::Id).collect();
+        let found = all(client.get(references).await.unwrap()).await;
+        assert_eq!(found.len(), some.len(), "acknowledged records are missing");
+    }
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_server_on_the_same_data_is_refused() {
+    let server = DevServer::start().await;
+    let data = server.data();
+    let arguments = ["serve", "--dev", "--listen", "127.0.0.1:0", "--data"];
+    let arguments = [&arguments[..], &[data.to_str().unwrap()]].concat();
+    check_refused(&arguments, 1, "in use by another process");
+    server.stop_cleanly().await;
+}
+
+#[test]
+fn development_is_for_this_machine_only() {
+    let folder = TempDir::new().unwrap();
+    let data = path(folder.path(), "data");
+    let arguments = ["serve", "--dev", "--data", &data, "--listen", "0.0.0.0:0"];
+    check_refused(&arguments, 2, "`listen` is \"0.0.0.0:0\"");
+    assert!(!folder.path().join("data").exists(), "nothing was made");
+}
+
+#[test]
+fn the_keys_in_certs_are_refused_where_others_could_see_them() {
+    let folder = TempDir::new().unwrap();
+    let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("certs");
+    let key_file = path(&certs, "DEVELOPMENT-ONLY-server.key");
+    let config = path(folder.path(), "mosaicd.toml");
+    std::fs::write(&config, format!("key_file = \"{key_file}\"")).unwrap();
+    let arguments = ["serve", "--config", &config, "--listen", "0.0.0.0:0"];
+    check_refused(&arguments, 1, "development identity");
+    assert!(!folder.path().join("data").exists(), "nothing was made");
+}
+
+#[test]
+fn wrong_usage_and_wrong_configuration_end_with_code_2() {
+    check_refused(&["sreve"], 2, "serve");
+    check_refused(&["serve", "--config", "/does/not/exist.toml"], 2, "/does/not/exist.toml");
+    let folder = TempDir::new().unwrap();
+    let config = path(folder.path(), "mosaicd.toml");
+    std::fs::write(&config, "[user]\nmode = \"open\"").unwrap();
+    check_refused(&["serve", "--config", &config], 2, "nearest known key is `users.mode`");
+    std::fs::write(&config, "").unwrap();
+    let arguments = ["serve", "--config", &config, "--set", "users.max=0"];
+    check_refused(&arguments, 2, "`users.max` is 0; allowed: 1 to");
+    check_refused(&["serve", "--config", &config], 1, "server.key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_of_a_stopped_server_can_be_counted_and_verified() {
+    let mut server = DevServer::start().await;
+    let author = key(1);
+    let client = server.client(Some(&author)).await;
+    for number in 0..3 {
+        let record = post(&author, &number.to_string());
+        assert_eq!(submit(&client, &record).await, ResultCode::Accepted);
+    }
+    server.terminate();
+    assert!(server.ended().await.success());
+    let data = server.data();
+    let data = data.to_str().unwrap();
+
+    let stats = mosaicd(&["store", "stats", "--json", "--data", data]);
+    assert!(stats.status.success());
+    let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
+    assert_eq!(stats["records"], 3);
+    assert_eq!(stats["users"], 1);
+    assert_eq!(stats["roles"]["outbox"]["records"], 3);
+    let verified = mosaicd(&["store", "verify", "--json", "--data", data]);
+    assert!(verified.status.success());
+    let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(report["problems"], serde_json::json!([]));
+    let text = String::from_utf8(mosaicd(&["store", "stats", "--data", data]).stdout).unwrap();
+    assert!(text.contains("records"), "{text}");
+
+    let folder = TempDir::new().unwrap();
+    let elsewhere = path(folder.path(), "data");
+    check_refused(&["store", "stats", "--data", &elsewhere], 1, "no record store");
+    assert!(!folder.path().join("data").exists(), "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_table_makes_store_verify_end_with_code_1() {
+    let mut server = DevServer::start().await;
+    let author = key(1);
+    let client = server.client(Some(&author)).await;
+    assert_eq!(submit(&client, &post(&author, "x")).await, ResultCode::Accepted);
+    server.terminate();
+    assert!(server.ended().await.success());
+    let store = server.data().join("store");
+    let mut broken = 0;
+    for file in std::fs::read_dir(&store).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|ending| ending == "sst") {
+            let mut bytes = std::fs::read(&file).unwrap();
+            let middle = bytes.len() / 3;
+            bytes[middle] ^= 1;
+            std::fs::write(&file, bytes).unwrap();
+            broken += 1;
+        }
+    }
+    assert!(broken > 0, "a clean stop leaves tables");
+    let data = server.data();
+    let output = mosaicd(&["store", "verify", "--data", data.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+}
