@@ -3,6 +3,12 @@
 //! Before the usual measurements this prints ratios against verifying one by one, from rounds taken
 //! in turns in this one run: absolute times on a shared machine move, ratios hardly do.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints what it found and stops at what it did not expect"
+)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -107,7 +113,7 @@ fn print_ratios() {
     for _ in 0..ROUNDS {
         let times: Vec<_> = ways.iter_mut().map(|way| time(&mut *way.run)).collect();
         let first = times.first().expect("the first way").as_secs_f64();
-        alone.push(first / 32.0 * 1e6);
+        alone.push(first / BATCH as f64 * 1e6);
         for (ratios, time) in ratios.iter_mut().zip(times) {
             ratios.push(first / time.as_secs_f64());
         }
@@ -134,7 +140,7 @@ fn quartiles(values: &mut [f64]) -> [f64; 3] {
 fn verification(criterion: &mut Criterion) {
     print_ratios();
     let mut group = criterion.benchmark_group("verify 32 records");
-    group.throughput(Throughput::Elements(32));
+    group.throughput(Throughput::Elements(BATCH as u64));
     for mut way in ways() {
         group.bench_function(BenchmarkId::from_parameter(way.name), |bencher| {
             bencher.iter(|| (way.run)());

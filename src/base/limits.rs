@@ -203,9 +203,6 @@ pub const STORE_OPEN_FILES_MAX: i32 = 256;
 /// Entries at the end of the log that are looked at when a store is opened: more than two commits.
 pub const STORE_OPEN_CHECK_ENTRIES: u64 = 4_096;
 
-/// Sorted streams of index keys that one query merges; it groups what is more than that.
-pub const MERGE_SOURCES_MAX: usize = 1_024;
-
 /// Index entries that one query reads ahead, all its streams together; one takes 24 bytes.
 pub const MERGE_AHEAD_MAX_HITS: usize = 4_096;
 

@@ -81,7 +81,8 @@ impl Context {
     /// # Errors
     /// [`CliError::NoKey`], or why it cannot be read.
     pub(super) fn key(&self) -> Result<SecretKey, CliError> {
-        self.load_key()?.ok_or_else(|| CliError::NoKey(self.key_path()))
+        self.load_key()?
+            .ok_or_else(|| CliError::NoKey(self.key_path()))
     }
 
     /// The key to sign in with; none with `--anonymous`, or where there is no key and none was
@@ -128,10 +129,7 @@ impl Context {
     ///
     /// # Errors
     /// Which server, or why there is no connection.
-    pub(super) async fn connect_as(
-        &self,
-        identity: Option<SecretKey>,
-    ) -> Result<Client, CliError> {
+    pub(super) async fn connect_as(&self, identity: Option<SecretKey>) -> Result<Client, CliError> {
         let target = trust::target(self).await?;
         match Client::connect(&target, &self.options(identity)).await {
             Ok(client) => Ok(client),
@@ -173,14 +171,13 @@ pub(super) fn make_dir(path: &Path) -> Result<(), CliError> {
 }
 
 /// `$XDG_CONFIG_HOME/mosaic`, or `~/.config/mosaic`.
-fn default_config_dir(
-    variable: impl Fn(&str) -> Option<PathBuf>,
-) -> Result<PathBuf, CliError> {
+fn default_config_dir(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf, CliError> {
     // The XDG specification has relative paths ignored.
     let xdg = variable("XDG_CONFIG_HOME").filter(|path| path.is_absolute());
     let home = || variable("HOME").filter(|path| !path.as_os_str().is_empty());
     let base = xdg.or_else(|| home().map(|home| home.join(".config")));
-    base.map(|base| base.join("mosaic")).ok_or(CliError::NoConfigDir)
+    base.map(|base| base.join("mosaic"))
+        .ok_or(CliError::NoConfigDir)
 }
 
 #[cfg(test)]
@@ -216,9 +213,18 @@ mod tests {
         assert!(matches!(context.key(), Err(CliError::NoKey(_))));
 
         let key = Some(folder.path().join("none"));
-        let context = Context::new(Common { key: key.clone(), ..common.clone() }).unwrap();
+        let context = Context::new(Common {
+            key: key.clone(),
+            ..common.clone()
+        })
+        .unwrap();
         assert!(matches!(context.identity(), Err(CliError::NoKey(_))));
-        let context = Context::new(Common { key, anonymous: true, ..common }).unwrap();
+        let context = Context::new(Common {
+            key,
+            anonymous: true,
+            ..common
+        })
+        .unwrap();
         assert!(matches!(context.identity(), Ok(None)));
     }
 }

@@ -44,7 +44,9 @@ impl From<Exit> for ExitCode {
 pub(super) enum CliError {
     #[error("no asynchronous runtime")]
     Runtime(#[source] io::Error),
-    #[error("cannot tell where the configuration is kept: neither MOSAIC_CONFIG_DIR nor HOME is set")]
+    #[error(
+        "cannot tell where the configuration is kept: neither MOSAIC_CONFIG_DIR nor HOME is set"
+    )]
     NoConfigDir,
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
@@ -53,10 +55,7 @@ pub(super) enum CliError {
     #[error("cannot write the output")]
     Output(#[source] io::Error),
     #[error("key file {}", path.display())]
-    KeyFile {
-        path: PathBuf,
-        source: KeyFileError,
-    },
+    KeyFile { path: PathBuf, source: KeyFileError },
     #[error("there is no key at {}; `mosaic key new` makes one", .0.display())]
     NoKey(PathBuf),
     #[error("no password")]
@@ -99,7 +98,9 @@ pub(super) enum CliError {
     Follow(#[from] FollowError),
     #[error("refused: {0}")]
     Refused(ResultCode),
-    #[error("the server sent {0} records that are not what was asked for, or not signed by their signer")]
+    #[error(
+        "the server sent {0} records that are not what was asked for, or not signed by their signer"
+    )]
     BadRecords(u64),
 }
 
@@ -127,10 +128,9 @@ impl CliError {
             | Self::Build(_)
             | Self::Tags(_)
             | Self::Filter(_) => Exit::Usage,
-            Self::NotTrusted { .. }
-            | Self::Declined
-            | Self::KeyChanged
-            | Self::BadRecords(_) => Exit::Protocol,
+            Self::NotTrusted { .. } | Self::Declined | Self::KeyChanged | Self::BadRecords(_) => {
+                Exit::Protocol
+            }
             Self::ReplyKind(_) | Self::Refused(_) => Exit::Refused,
             Self::Connect(error) => exit_of_connect(error),
             Self::Request(error) => exit_of_request(error),
@@ -147,18 +147,18 @@ impl CliError {
     pub(super) fn is_reader_gone(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
+}
 
-    /// The error and its causes in one line. Words of the server are among them, so it is escaped.
-    pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        escape_line(&text)
+/// An error and its causes in one line. Words of the server are among them, so it is escaped.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
     }
+    escape_line(&text)
 }
 
 fn exit_of_connect(error: &ConnectError) -> Exit {
@@ -208,11 +208,20 @@ mod tests {
         check(CliError::BadRecords(1), Exit::Protocol);
         let timeout = ConnectError::Timeout(([127, 0, 0, 1], 1).into());
         check(timeout.into(), Exit::NoConnection);
-        check(ConnectError::Refused(ResultCode::IpPermanentlyBanned).into(), Exit::Refused);
+        check(
+            ConnectError::Refused(ResultCode::IpPermanentlyBanned).into(),
+            Exit::Refused,
+        );
         let fault = StreamEnd::Fault(ServerFault::Extension);
         check(RequestError::End(fault).into(), Exit::Protocol);
-        check(RequestError::End(StreamEnd::Ended).into(), Exit::NoConnection);
-        check(FollowError::Closed(ResultCode::Unauthorized).into(), Exit::Refused);
+        check(
+            RequestError::End(StreamEnd::Ended).into(),
+            Exit::NoConnection,
+        );
+        check(
+            FollowError::Closed(ResultCode::Unauthorized).into(),
+            Exit::Refused,
+        );
     }
 
     #[test]
@@ -229,7 +238,10 @@ mod tests {
             result: ResultCode::TemporaryError,
             why: Some("see \u{1b}[2J".into()),
         };
-        let text = CliError::from(refused).chain();
-        assert_eq!(text, "the request failed: refused: TEMPORARY_ERROR (see \\u{1b}[2J)");
+        let text = chain(&CliError::from(refused));
+        assert_eq!(
+            text,
+            "the request failed: refused: TEMPORARY_ERROR (see \\u{1b}[2J)"
+        );
     }
 }

@@ -1,7 +1,5 @@
 //! Strangers' text made harmless: what a terminal would obey or hide is written out.
 
-use std::fmt::Write as _;
-
 /// `text` in one line: line ends are written out too.
 pub(super) fn escape_line(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -14,7 +12,10 @@ pub(super) fn escape_line(text: &str) -> String {
 /// The lines of `text`, each escaped. A line ends at LF, as strangers' text has no say in how the
 /// rest of the output is laid out.
 pub(super) fn escaped_lines(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.strip_suffix('\n').unwrap_or(text).split('\n').map(escape_line)
+    text.strip_suffix('\n')
+        .unwrap_or(text)
+        .split('\n')
+        .map(escape_line)
 }
 
 fn push(safe: &mut String, character: char) {
@@ -23,8 +24,7 @@ fn push(safe: &mut String, character: char) {
         '\r' => safe.push_str("\\r"),
         '\t' => safe.push_str("\\t"),
         _ if is_harmless(character) => safe.push(character),
-        // Writing to a string cannot fail.
-        _ => drop(write!(safe, "\\u{{{:x}}}", u32::from(character))),
+        _ => safe.extend(character.escape_unicode()),
     }
 }
 

@@ -21,7 +21,10 @@ pub(super) fn run(context: &Context, command: &KeyCommand) -> Result<Exit, CliEr
     let key = match command {
         KeyCommand::New { encrypt, log_n } => {
             let key = SecretKey::generate();
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            if let Some(folder) = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+            {
                 make_dir(folder)?;
             }
             let cost = encrypt.then_some(*log_n);
@@ -118,7 +121,10 @@ mod tests {
     fn a_key_is_made_encrypted_and_decrypted_and_stays_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let context = context(folder.path());
-        let new = KeyCommand::New { encrypt: false, log_n: 18 };
+        let new = KeyCommand::New {
+            encrypt: false,
+            log_n: 18,
+        };
         assert_eq!(run(&context, &new).unwrap(), Exit::Done);
         let key = context.key().unwrap().public();
         let printed = fs::read_to_string(folder.path().join("output")).unwrap();
@@ -126,14 +132,19 @@ mod tests {
 
         run(&context, &KeyCommand::Encrypt { log_n: 1 }).unwrap();
         let text = fs::read_to_string(context.key_path()).unwrap();
-        assert!(text.contains("mocryptsec0") && !text.contains("mosec0"), "{text}");
+        assert!(
+            text.contains("mocryptsec0") && !text.contains("mosec0"),
+            "{text}"
+        );
         assert_eq!(context.key().unwrap().public(), key);
 
         run(&context, &KeyCommand::Decrypt).unwrap();
         let text = fs::read_to_string(context.key_path()).unwrap();
         assert!(text.contains("mosec0"));
         assert_eq!(context.key().unwrap().public(), key);
-        let left: Vec<_> = fs::read_dir(folder.path().join("config")).unwrap().collect();
+        let left: Vec<_> = fs::read_dir(folder.path().join("config"))
+            .unwrap()
+            .collect();
         assert_eq!(left.len(), 1, "nothing is left beside the key");
     }
 
@@ -141,10 +152,19 @@ mod tests {
     fn a_key_is_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let context = context(folder.path());
-        let new = KeyCommand::New { encrypt: true, log_n: 1 };
+        let new = KeyCommand::New {
+            encrypt: true,
+            log_n: 1,
+        };
         run(&context, &new).unwrap();
         let error = run(&context, &new).unwrap_err();
-        assert!(matches!(error, CliError::KeyFile { source: KeyFileError::Exists, .. }));
+        assert!(matches!(
+            error,
+            CliError::KeyFile {
+                source: KeyFileError::Exists,
+                ..
+            }
+        ));
         assert_eq!(error.exit(), Exit::Usage);
     }
 
@@ -152,7 +172,14 @@ mod tests {
     fn the_secret_is_shown_only_where_it_was_asked_for() {
         let folder = tempfile::tempdir().unwrap();
         let context = context(folder.path());
-        run(&context, &KeyCommand::New { encrypt: false, log_n: 18 }).unwrap();
+        run(
+            &context,
+            &KeyCommand::New {
+                encrypt: false,
+                log_n: 18,
+            },
+        )
+        .unwrap();
         let printed = || fs::read_to_string(folder.path().join("output")).unwrap();
         run(&context, &KeyCommand::Show { secret: false }).unwrap();
         assert!(!printed().contains("mosec0"));

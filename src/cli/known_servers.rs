@@ -205,10 +205,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut known = KnownServers::load(&folder.path().join("known_servers")).unwrap();
         known.add(server("a", 1)).unwrap();
-        assert!(matches!(known.add(server("a", 2)), Err(CliError::NameTaken(_))));
+        assert!(matches!(
+            known.add(server("a", 2)),
+            Err(CliError::NameTaken(_))
+        ));
         assert_eq!(known.by_name("a"), Some(&server("a", 1)));
         for name in ["", "a b", "#a", "a\n"] {
-            assert!(matches!(known.add(server(name, 3)), Err(CliError::BadValue { .. })));
+            assert!(matches!(
+                known.add(server(name, 3)),
+                Err(CliError::BadValue { .. })
+            ));
         }
     }
 
@@ -217,15 +223,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("known_servers");
         fs::write(&path, "# mine\n\n").unwrap();
-        KnownServers::load(&path).unwrap().add(server("a", 1)).unwrap();
+        KnownServers::load(&path)
+            .unwrap()
+            .add(server("a", 1))
+            .unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("# mine\n\na 192.0.2.1:1320 mosrv0"), "{text}");
+        assert!(
+            text.starts_with("# mine\n\na 192.0.2.1:1320 mosrv0"),
+            "{text}"
+        );
 
         let key = server("a", 1).key.to_server_string();
         for line in ["a", "a b", "a b c", &format!("a b {key} d")] {
             fs::write(&path, format!("# mine\n{line}\n")).unwrap();
             let loaded = KnownServers::load(&path);
-            assert!(matches!(loaded, Err(CliError::KnownServers { line: 2, .. })), "{line}");
+            assert!(
+                matches!(loaded, Err(CliError::KnownServers { line: 2, .. })),
+                "{line}"
+            );
         }
     }
 }

@@ -70,9 +70,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
     }
 }
 
-fn in_runtime(
-    command: impl Future<Output = Result<Exit, CliError>>,
-) -> Result<Exit, CliError> {
+fn in_runtime(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -90,12 +88,12 @@ fn report(error: &CliError) {
     if error.is_reader_gone() {
         return;
     }
-    say(&format!("mosaic: {}", error.chain()));
+    say(&format!("mosaic: {}", error::chain(error)));
 }
 
 /// Prints a line on standard error. Where that is closed, nobody wants to know.
 fn say(line: &str) {
-    drop(writeln!(io::stderr().lock(), "{line}"));
+    writeln!(io::stderr().lock(), "{line}").ok();
 }
 
 /// One thread for the network and one for the checks beside it.

@@ -126,7 +126,9 @@ impl RawOutput {
     /// # Errors
     /// [`CliError::Output`] or [`CliError::Write`].
     pub(super) fn record(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        self.writer.write_all(bytes).map_err(|error| self.failed(error))
+        self.writer
+            .write_all(bytes)
+            .map_err(|error| self.failed(error))
     }
 
     /// Hands everything that was written on.

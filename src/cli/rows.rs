@@ -38,6 +38,11 @@ impl Blob {
         }
     }
 
+    /// What people read.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     fn reference(reference: Reference) -> Self {
         Self {
             text: reference.to_string(),
@@ -166,8 +171,16 @@ impl Row for RecordRow {
             (Some(text), _) => escaped_lines(text).try_for_each(|line| writeln!(out, "    {line}")),
             (None, Some(payload)) => {
                 let shown = payload.text.get(..SHOWN_DIGITS).unwrap_or(&payload.text);
-                let dots = if shown.len() < payload.text.len() { "…" } else { "" };
-                writeln!(out, "    {} bytes that are not text: {shown}{dots}", payload.bytes.len())
+                let dots = if shown.len() < payload.text.len() {
+                    "…"
+                } else {
+                    ""
+                };
+                writeln!(
+                    out,
+                    "    {} bytes that are not text: {shown}{dots}",
+                    payload.bytes.len()
+                )
             }
             (None, None) => Ok(()),
         }
@@ -305,10 +318,19 @@ mod tests {
 
     #[test]
     fn strangers_text_reaches_no_terminal_as_it_is() {
-        let row = RecordRow::new(&record(b"hi \x1b]0;owned\x07\nmoref0fake  ACCEPTED"), Format::Human);
+        let row = RecordRow::new(
+            &record(b"hi \x1b]0;owned\x07\nmoref0fake  ACCEPTED"),
+            Format::Human,
+        );
         let text = text_of(&row);
-        assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'), "{text}");
-        assert!(text.contains("\n    hi \\u{1b}]0;owned\\u{7}\n    moref0fake"), "{text}");
+        assert!(
+            !text.contains('\u{1b}') && !text.contains('\u{7}'),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n    hi \\u{1b}]0;owned\\u{7}\n    moref0fake"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::error::{CliError, Exit};
 use super::escape::escape_line;
 use super::known_servers::{KnownServer, KnownServers};
 use super::rows::{Blob, ServerRow};
-use super::trust::{self, ServerName};
 use super::say;
+use super::trust::{self, ServerName};
 
 /// Carries out one `mosaic server` command.
 ///
@@ -29,7 +29,10 @@ pub(super) async fn run(context: &Context, command: &ServerCommand) -> Result<Ex
             if known.remove(name)? {
                 return Ok(Exit::Done);
             }
-            say(&format!("no server is known by the name {}", escape_line(name)));
+            say(&format!(
+                "no server is known by the name {}",
+                escape_line(name)
+            ));
             Ok(Exit::Refused)
         }
     }
@@ -115,7 +118,9 @@ mod tests {
         let words: Vec<&str> = printed.split_whitespace().collect();
         assert_eq!(words, ["home", "192.0.2.1:1320", &key]);
 
-        let remove = ServerCommand::Remove { name: "home".into() };
+        let remove = ServerCommand::Remove {
+            name: "home".into(),
+        };
         assert_eq!(run(&context, &remove).await.unwrap(), Exit::Done);
         assert_eq!(run(&context, &remove).await.unwrap(), Exit::Refused);
     }

@@ -84,7 +84,11 @@ pub(super) async fn target(context: &Context) -> Result<Target, CliError> {
                 let key = first_use(context, &address).await?;
                 context.make_config_dir()?;
                 let name = address.clone();
-                known.add(KnownServer { name, address: address.clone(), key })?;
+                known.add(KnownServer {
+                    name,
+                    address: address.clone(),
+                    key,
+                })?;
                 exact(&address, key)
             }
         },
@@ -98,7 +102,10 @@ pub(super) async fn target(context: &Context) -> Result<Target, CliError> {
 pub(super) async fn first_use(context: &Context, address: &str) -> Result<PublicKey, CliError> {
     let key = key_of(context, address).await?;
     if context.common().accept_new {
-        say(&format!("{address} holds the key {}; remembered", key.to_server_string()));
+        say(&format!(
+            "{address} holds the key {}; remembered",
+            key.to_server_string()
+        ));
         return Ok(key);
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
@@ -202,8 +209,19 @@ mod tests {
     #[test]
     fn what_names_no_server_is_refused_with_a_reason() {
         let user = SecretKey::from_seed([1; 32]).public().to_string();
-        for text in ["", ":1320", "a:b", "mosactcp://a/", "mosaictcp://a:1/", "http://a/", "@a"] {
-            assert!(matches!(ServerName::parse(text), Err(CliError::BadServer { .. })), "{text}");
+        for text in [
+            "",
+            ":1320",
+            "a:b",
+            "mosactcp://a/",
+            "mosaictcp://a:1/",
+            "http://a/",
+            "@a",
+        ] {
+            assert!(
+                matches!(ServerName::parse(text), Err(CliError::BadServer { .. })),
+                "{text}"
+            );
         }
         assert!(ServerName::parse(&format!("{user}@192.0.2.1")).is_err());
     }

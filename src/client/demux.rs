@@ -20,7 +20,8 @@ use super::error::{RequestError, ServerFault, StreamEnd};
 use super::raw;
 use crate::base::limits;
 use crate::wire::{
-    ClientMessage, Direction, ExtensionReply, Frame, FrameReader, QueryId, ResultCode, ServerMessage,
+    ClientMessage, Direction, ExtensionReply, Frame, FrameReader, QueryId, ResultCode,
+    ServerMessage,
 };
 
 /// A reply to a query, on its way to the caller. Room in the queue is held until it is dropped.
@@ -230,10 +231,20 @@ async fn write_all(
             }
             () = table.abandoned.notified() => {}
         }
-        chunks.extend(batch.iter().map(|message| message.bytes.clone()));
-        // Behind the batch: the query it ends may be in the batch.
+        // A query is queued before it can be abandoned. So what is queued after the list was taken
+        // goes out first, and no UNSUBSCRIBE overtakes its query.
         let abandoned = std::mem::take(&mut table.state().abandoned);
-        chunks.extend(abandoned.into_iter().map(|id| ClientMessage::Unsubscribe { id }.encode()));
+        while batch.len() < 2 * limits::CLIENT_QUEUE_MAX_MESSAGES
+            && let Ok(message) = queue.try_recv()
+        {
+            batch.push(message);
+        }
+        chunks.extend(batch.iter().map(|message| message.bytes.clone()));
+        chunks.extend(
+            abandoned
+                .into_iter()
+                .map(|id| ClientMessage::Unsubscribe { id }.encode()),
+        );
         if let Err(error) = send.write_all_chunks(&mut chunks).await {
             return raw::write_end(error);
         }
@@ -297,13 +308,23 @@ async fn dispatch(message: ServerMessage, table: &Table) -> Result<(), StreamEnd
             let waiting = table.state().extensions.remove(&reply.request_id);
             if let Some(waiting) = waiting {
                 // Whoever gave up waiting needs no answer.
-                drop(waiting.send(reply));
+                waiting.send(reply).ok();
             }
         }
-        ServerMessage::HelloAck { result, version, apps } => {
+        ServerMessage::HelloAck {
+            result,
+            version,
+            apps,
+        } => {
             let waiting = table.state().hello.take();
             if let Some(waiting) = waiting {
-                drop(waiting.send(HelloAck { result, version, apps }));
+                waiting
+                    .send(HelloAck {
+                        result,
+                        version,
+                        apps,
+                    })
+                    .ok();
             }
         }
         ServerMessage::Closing { result } => return Err(StreamEnd::Closing(result)),
@@ -334,7 +355,7 @@ async fn forward(
         _room: room,
     };
     // Fails where the query was abandoned meanwhile.
-    drop(sender.send(reply).await);
+    sender.send(reply).await.ok();
 }
 
 fn answer_submission(state: &mut State, id_prefix: &[u8; 32], result: ResultCode) {
@@ -342,7 +363,7 @@ fn answer_submission(state: &mut State, id_prefix: &[u8; 32], result: ResultCode
         return;
     };
     if let Some(sender) = waiting.pop_front() {
-        drop(sender.send(result));
+        sender.send(result).ok();
     }
     if waiting.is_empty() {
         state.submissions.remove(id_prefix);

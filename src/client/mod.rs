@@ -26,6 +26,11 @@ mod stream;
 mod submissions;
 mod target;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use connection::{Client, Options};
 pub use error::{ConnectError, RecordFault, RequestError, ServerFault, StreamEnd};
 pub use follow::{Follow, FollowError, FollowEvent, FollowRequest};

@@ -130,12 +130,12 @@ impl RawStream {
     /// Ends the sending half: the server sees the end of the stream after what was sent.
     pub fn finish(&mut self) {
         // An error here means that the half has ended already.
-        drop(self.send.finish());
+        self.send.finish().ok();
     }
 
     /// Breaks the sending half off: what was sent and not received yet may be lost.
     pub fn reset(&mut self) {
-        drop(self.send.reset(VarInt::from_u32(0)));
+        self.send.reset(VarInt::from_u32(0)).ok();
     }
 
     /// The next message, or `None` where the server ended the stream in order. The data of a BLOB

@@ -35,6 +35,7 @@ pub struct Results {
     replies: Replies,
     patience: Duration,
     rejected: Vec<RecordFault>,
+    rejected_count: u64,
     result: Option<ResultCode>,
 }
 
@@ -44,6 +45,7 @@ impl Results {
             replies,
             patience,
             rejected: Vec::new(),
+            rejected_count: 0,
             result: None,
         }
     }
@@ -67,6 +69,7 @@ impl Results {
                     // A few tell the caller as much as all of them.
                     self.rejected.truncate(REJECTED_KEPT - 1);
                     self.rejected.push(fault);
+                    self.rejected_count = self.rejected_count.saturating_add(1);
                 }
                 Item::LocallyComplete => {}
                 Item::Closed(result) => self.result = Some(result),
@@ -90,6 +93,12 @@ impl Results {
     #[must_use]
     pub fn rejected(&self) -> &[RecordFault] {
         &self.rejected
+    }
+
+    /// How many records were passed over.
+    #[must_use]
+    pub const fn rejected_count(&self) -> u64 {
+        self.rejected_count
     }
 
     /// Takes every record that is left, and the result.
@@ -167,7 +176,9 @@ impl Expected {
             Self::References(references) => {
                 let view = record.view();
                 let (id, address) = (Reference::Id(view.id()), Reference::Address(view.address()));
-                references.iter().any(|named| *named == id || *named == address)
+                references
+                    .iter()
+                    .any(|named| *named == id || *named == address)
             }
             Self::Filter(filter) => {
                 // When the server received it is not told, so any time the filter names will do.
@@ -192,7 +203,9 @@ pub(super) struct Replies {
 
 impl std::fmt::Debug for Replies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replies").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Replies")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -248,7 +261,11 @@ impl Replies {
                 Content::Closed(result) => self.closed = Some(result),
             }
         }
-        let views: Vec<_> = items.iter().filter_map(Item::record).map(Record::view).collect();
+        let views: Vec<_> = items
+            .iter()
+            .filter_map(Item::record)
+            .map(Record::view)
+            .collect();
         let mut verdicts = self.verifier.batch(&views).into_iter();
         for item in items {
             let item = match item {

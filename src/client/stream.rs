@@ -1,5 +1,6 @@
 //! Requests on one stream.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,10 +182,8 @@ impl Stream {
     ) -> Result<Subscription, RequestError> {
         let expected = Expected::Filter(filter.clone());
         let replies = self
-            .open_query(filter.bytes().len(), expected, |id| ClientMessage::Subscribe {
-                id,
-                limit,
-                filter,
+            .open_query(filter.bytes().len(), expected, |id| {
+                ClientMessage::Subscribe { id, limit, filter }
             })
             .await?;
         Ok(Subscription::new(replies))
@@ -250,11 +249,6 @@ impl Stream {
         Ok(())
     }
 
-    /// How long a reply that is owed may take.
-    pub(super) fn patience(&self) -> Duration {
-        self.shared.patience
-    }
-
     async fn open_query(
         &self,
         size: usize,
@@ -295,7 +289,10 @@ impl Stream {
     async fn slot(&self, size: usize) -> Result<Slot<'_>, RequestError> {
         let size = u32::try_from(size.max(SMALL_MESSAGE_BYTES)).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.table().room_out);
-        let room = room.acquire_many_owned(size).await.map_err(|_| self.end())?;
+        let room = room
+            .acquire_many_owned(size)
+            .await
+            .map_err(|_| self.end())?;
         let permit = self.shared.queue.reserve().await.map_err(|_| self.end())?;
         Ok(Slot { permit, room })
     }
@@ -320,10 +317,8 @@ impl Slot<'_> {
 
 fn check_greeting(ack: HelloAck) -> Result<Vec<u32>, ConnectError> {
     match ack.result {
-        ResultCode::Success if ack.version <= VERSION => Ok(ack.apps),
-        ResultCode::Success => {
-            Err(StreamEnd::Fault(ServerFault::Version(ack.version)).into())
-        }
+        ResultCode::Success if OFFERED.contains(&ack.version) => Ok(ack.apps),
+        ResultCode::Success => Err(StreamEnd::Fault(ServerFault::Version(ack.version)).into()),
         refused => Err(ConnectError::Refused(refused)),
     }
 }
@@ -341,6 +336,9 @@ fn refusal(reply: &ExtensionReply) -> RequestError {
 
 /// Highest major version spoken: Mosaic 0.8.
 const VERSION: u16 = 0;
+
+/// What the server may choose from.
+const OFFERED: RangeInclusive<u16> = 0..=VERSION;
 
 /// What a message without much content counts for in the queue.
 const SMALL_MESSAGE_BYTES: usize = 1_024;

@@ -62,7 +62,11 @@ impl Submissions {
     /// Not cancel safe: the result of the oldest record may be lost. Ask [`is_full`](Self::is_full)
     /// and take it with [`next`](Self::next) first where that matters.
     pub async fn push(&mut self, record: &Record) -> Result<Option<Submitted>, RequestError> {
-        let oldest = if self.is_full() { self.next().await? } else { None };
+        let oldest = if self.is_full() {
+            self.next().await?
+        } else {
+            None
+        };
         let pending = self.stream.start_submit(record).await?;
         self.on_the_way.push_back(pending);
         Ok(oldest)
@@ -112,11 +116,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(
-        stream: Stream,
-        id: RecordId,
-        answer: oneshot::Receiver<ResultCode>,
-    ) -> Self {
+    pub(super) fn new(stream: Stream, id: RecordId, answer: oneshot::Receiver<ResultCode>) -> Self {
         Self { stream, id, answer }
     }
 

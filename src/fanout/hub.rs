@@ -110,7 +110,7 @@ impl Fanout {
 
     /// Whether no subscription is registered.
     #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         lock(&self.hub).index.is_empty()
     }
 }

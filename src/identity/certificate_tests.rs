@@ -180,8 +180,13 @@ fn the_outline_must_be_strict() {
 #[test]
 fn every_algorithm_named_must_be_ed25519_without_parameters() {
     let algorithm = Err(CertificateFault::Algorithm);
-    // X25519, Ed448, and Ed25519 with the parameter NULL.
-    for other in ["300506032b656e", "300506032b6571", "300706032b65700500"] {
+    for other in [
+        "300506032b656e",                 // X25519
+        "300506032b6571",                 // Ed448
+        "300706032b65700500",             // Ed25519 with the parameter NULL
+        "300d06092a864886f70d0101010500", // RSA
+        "300d06092a864886f70d01010b0500", // RSA with SHA-256
+    ] {
         check(
             &by_hand_with(|it| it.inner_algorithm = hex(other)),
             algorithm,

@@ -7,7 +7,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::base::limits::{VERIFY_QUEUE_MAX_BYTES, VERIFY_QUEUE_MAX_RECORDS};
 use crate::identity::PeerKey;
-use crate::identity::PeerKey;
 use crate::policy::Submitter;
 use crate::session::Ticket;
 use crate::wire::{Record, ResultCode};
@@ -20,11 +19,11 @@ pub trait Ingest: Send + Sync {
     /// [`VERIFY_QUEUE_MAX_RECORDS`] and [`VERIFY_QUEUE_MAX_BYTES`] whose replies are outstanding.
     fn submit(&self, job: SubmitJob);
 
-    /// Takes note that a client connected and showed a key: where registration is open, its first
-    /// connection registers it. Called on an async worker, so it must not block.
-    fn arrived(&self, peer: PeerKey) {
-        let _no_interest = peer;
-    }
+    /// Takes note that a peer proved to hold that key, before any of its submissions: where
+    /// registration is open, its first connection registers it.
+    ///
+    /// Called on an async worker, so it must not block.
+    fn arrived(&self, peer: PeerKey);
 }
 
 /// One submission.
@@ -113,9 +112,13 @@ pub(super) struct Room {
 
 impl Budget {
     pub(super) fn new() -> Self {
+        Self::with(VERIFY_QUEUE_MAX_RECORDS, VERIFY_QUEUE_MAX_BYTES)
+    }
+
+    pub(super) fn with(records: usize, bytes: usize) -> Self {
         Self {
-            records: Arc::new(Semaphore::new(VERIFY_QUEUE_MAX_RECORDS)),
-            bytes: Arc::new(Semaphore::new(VERIFY_QUEUE_MAX_BYTES)),
+            records: Arc::new(Semaphore::new(records)),
+            bytes: Arc::new(Semaphore::new(bytes)),
         }
     }
 

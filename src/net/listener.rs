@@ -249,3 +249,6 @@ fn trace_panic(joined: Result<(), tokio::task::JoinError>) {
         error!(%error, "a connection panicked");
     }
 }
+
+#[cfg(test)]
+mod tests;

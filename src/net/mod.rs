@@ -36,6 +36,8 @@ mod socket;
 mod stored;
 mod stream;
 mod submissions;
+#[cfg(test)]
+mod testing;
 
 pub use error::NetError;
 pub use ingest::{Ingest, Reply, SubmitJob};

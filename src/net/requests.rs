@@ -272,3 +272,6 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

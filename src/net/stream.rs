@@ -183,17 +183,9 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         Ok(())
     }
 
-    /// Answers INFO and hands over what was read, as long as the session wants it and its answers
+    /// Hands over what was read and answers INFO, as long as the session wants it and its answers
     /// have room.
     fn feed(&mut self) {
-        while self.parting.is_none() && self.outbox.has_room() {
-            let Some(ticket) = self.infos.pop_front() else {
-                break;
-            };
-            let context = &self.stream.context;
-            let reply = context.info.info(context.requester.peer());
-            self.tell(Event::Info { ticket, reply });
-        }
         while self.parting.is_none() && self.wants_bytes() {
             let Some(chunk) = self.inbox.front_mut() else {
                 break;
@@ -203,6 +195,15 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 self.inbox.pop_front();
             }
             self.tell(Event::Bytes(bytes));
+        }
+        // After the bytes: what they ask must not wait for the next thing to wake us.
+        while self.parting.is_none() && self.outbox.has_room() {
+            let Some(ticket) = self.infos.pop_front() else {
+                break;
+            };
+            let context = &self.stream.context;
+            let reply = context.info.info(context.requester.peer());
+            self.tell(Event::Info { ticket, reply });
         }
         if self.hears == Hears::End && self.inbox.is_empty() && self.parting.is_none() {
             self.hears = Hears::Nothing;
@@ -278,30 +279,28 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         }
     }
 
-    /// Sends what is left and ends the stream.
+    /// Ends the stream once the peer has everything: closing the connection drops what it has not
+    /// acknowledged, and a shutdown closes it as soon as its streams have ended.
     async fn part(&mut self, parting: Parting) -> StreamEnd {
         match parting {
-            Parting::Finish => match self.flush().await {
+            Parting::Finish => match self.farewell().await {
                 Ok(()) => StreamEnd::Finished,
                 Err(broken) => StreamEnd::Broken(broken),
             },
             Parting::CloseConnection(result) => {
-                // Closing the connection drops what is not yet acknowledged, so the last words get
-                // some time to arrive; a peer that does not listen gets no more than that.
-                let farewell = async {
-                    self.flush().await?;
-                    (&mut self.ended).await
-                };
-                if let Ok(Err(broken)) = timeout(CLOSE_TIMEOUT, farewell).await {
-                    tracing::debug!(%broken, "the peer did not wait for the last words");
+                // A peer that does not listen gets no more than a moment.
+                let farewell = timeout(CLOSE_TIMEOUT, self.farewell()).await;
+                if !matches!(farewell, Ok(Ok(()))) {
+                    tracing::debug!("the peer did not wait for the last words");
                 }
                 StreamEnd::CloseConnection(result)
             }
         }
     }
 
-    /// Sends all that waits, then finishes our half. Ends early when the peer wants no more.
-    async fn flush(&mut self) -> Result<(), Broken> {
+    /// Sends all that waits, finishes our half, and waits until the peer has it. Ends early when
+    /// the peer wants no more.
+    async fn farewell(&mut self) -> Result<(), Broken> {
         while !self.outbox.is_empty() {
             tokio::select! {
                 end = &mut self.ended => return end.and(Err(Broken::Stopped)),
@@ -310,7 +309,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             self.outbox.written();
         }
         self.stream.writer.finish();
-        Ok(())
+        (&mut self.ended).await
     }
 }
 
@@ -333,3 +332,6 @@ async fn sleep_to(deadline: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

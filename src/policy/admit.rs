@@ -23,16 +23,6 @@ pub struct Submitter {
     pub app: Option<u32>,
 }
 
-impl Submitter {
-    /// The master for whom the peer speaks; nobody for an anonymous peer, whatever `master` says.
-    pub(super) fn authenticated_master(&self) -> Option<PublicKey> {
-        match self.peer {
-            Peer::Anonymous => None,
-            Peer::Known(_) => self.master,
-        }
-    }
-}
-
 /// The open roles under which the record is to be stored.
 ///
 /// `record` has been verified: its hash and signature hold. `standing` is what the key schedules
@@ -77,7 +67,7 @@ fn check_from_author(record: RecordRef<'_>, submitter: &Submitter) -> Result<(),
     }
     match submitter.peer {
         Peer::Anonymous => Err(Refusal::FromAuthorAnonymous),
-        Peer::Known(_) if submitter.authenticated_master() == Some(record.author()) => Ok(()),
+        Peer::Known(_) if submitter.master == Some(record.author()) => Ok(()),
         Peer::Known(_) => Err(Refusal::FromAuthorElse),
     }
 }

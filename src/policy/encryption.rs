@@ -28,7 +28,7 @@ pub(super) fn may_read(record: RecordRef<'_>, reader: &Reader) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{self, ALL_OPEN, Draft, Person};
+    use super::super::testing::{self, ALL_OPEN, APP, Draft, Person};
     use super::super::{Facts, Gate, Reader, Refusal, Roles, admit, visible};
     use crate::base::{Role, RoleSet};
     use crate::identity::Standing;
@@ -37,7 +37,8 @@ mod tests {
     const ENCRYPTION: RoleSet = RoleSet::of(Role::Encryption);
 
     fn message() -> Record {
-        let draft = Draft::by(Person::Stranger, ReadAccess::AuthorAndTagged);
+        // Of an application that is served too, so that encryption has to go before it.
+        let draft = Draft::by(Person::Stranger, ReadAccess::AuthorAndTagged).of_app(APP);
         draft.to(&[Person::Alice]).record()
     }
 

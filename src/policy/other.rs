@@ -25,7 +25,7 @@ pub(super) fn may_submit(rules: &AppRules, submitter: &Submitter) -> Result<(), 
         return Err(Refusal::ApplicationAnonymous);
     }
     // A key that was revoked or taken out of use speaks for nobody, so it is on no list.
-    let Some(master) = submitter.authenticated_master() else {
+    let Some(master) = submitter.master else {
         return Err(Refusal::ApplicationUnlisted);
     };
     if listed.is_none_or(|listed| listed.contains(&master)) {
@@ -123,6 +123,22 @@ mod tests {
             let answer = submit(&rules, &submitter);
             assert_eq!(answer, expected, "{submit_rule:?} {submitter:?}");
         }
+    }
+
+    #[test]
+    fn a_stream_for_a_role_that_is_not_configured_takes_nothing() {
+        let configured = RoleSet::ALL.without(Role::Application);
+        let roles = Gate::dev(configured, testing::NOW).roles();
+        let record = chat(ReadAccess::Everybody);
+        let submitter = testing::bound(testing::anonymous_submitter(), Role::Application);
+        let admitted = admit(
+            &testing::rules(),
+            roles,
+            record.view(),
+            &submitter,
+            Standing::Unknown,
+        );
+        assert_eq!(admitted, Err(Refusal::Unclaimed));
     }
 
     #[test]

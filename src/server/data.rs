@@ -8,7 +8,7 @@ use super::error::ServerError;
 
 /// The folder of the record store in the data folder `data_dir`.
 #[must_use]
-pub fn store_folder(data_dir: &Path) -> PathBuf {
+pub(crate) fn store_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("store")
 }
 
@@ -16,11 +16,13 @@ pub fn store_folder(data_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`ServerError::DataDir`].
-pub fn make_private_folder(folder: &Path) -> Result<(), ServerError> {
+pub(crate) fn make_private_folder(folder: &Path) -> Result<(), ServerError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    builder.create(folder).map_err(|source| ServerError::DataDir {
-        path: folder.to_owned(),
-        source,
-    })
+    builder
+        .create(folder)
+        .map_err(|source| ServerError::DataDir {
+            path: folder.to_owned(),
+            source,
+        })
 }

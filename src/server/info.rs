@@ -49,8 +49,12 @@ impl Info {
     /// Names the bound addresses. One that stands for all of the machine says nothing about where
     /// the server is reached, so it is not named.
     pub(super) fn bound(&self, addresses: &[SocketAddr]) {
-        let named = addresses.iter().filter(|address| !address.ip().is_unspecified());
-        let endpoints = named.map(|address| format!("mosaic://{address}/")).collect();
+        let named = addresses
+            .iter()
+            .filter(|address| !address.ip().is_unspecified());
+        let endpoints = named
+            .map(|address| format!("mosaic://{address}/"))
+            .collect();
         self.endpoints.get_or_init(|| endpoints);
     }
 

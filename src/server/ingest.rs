@@ -6,7 +6,7 @@ use super::judge::Submission;
 use super::registrar::{Arrivals, Registrar};
 use crate::identity::PeerKey;
 use crate::net::{Ingest, SubmitJob};
-use crate::store::Writer;
+use crate::store::{SubmitError, Writer};
 use crate::verify::{Checked, Full, Stage};
 use crate::wire::ResultCode;
 
@@ -42,7 +42,7 @@ impl Ingest for Pipeline {
 /// What the verification threads do with what they verified.
 #[derive(Clone)]
 pub(super) struct ToWriter {
-    pub(super) writer: Arc<Writer<Submission>>,
+    pub(super) writer: Writer<Submission>,
     pub(super) registrar: Arc<Registrar>,
 }
 
@@ -64,8 +64,10 @@ impl ToWriter {
             if let Some(key) = context.submitter.peer.key() {
                 self.registrar.register(key);
             }
-            if let Err(refused) = self.writer.submit(record, context) {
-                refused.context.reply.send(ResultCode::TemporaryError);
+            if let Err(SubmitError::Full(_, context) | SubmitError::Closed(_, context)) =
+                self.writer.submit(record, context)
+            {
+                context.reply.send(ResultCode::TemporaryError);
             }
         }
     }

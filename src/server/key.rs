@@ -46,7 +46,7 @@ pub fn load_key(
 ///
 /// # Errors
 /// What the system said.
-pub fn first_line(path: &Path) -> io::Result<Zeroizing<String>> {
+pub(crate) fn first_line(path: &Path) -> io::Result<Zeroizing<String>> {
     let bound = u64::try_from(limits::KEY_FILE_MAX_BYTES).unwrap_or(u64::MAX);
     let mut line = Zeroizing::new(String::with_capacity(limits::KEY_FILE_MAX_BYTES));
     BufReader::new(File::open(path)?.take(bound)).read_line(&mut line)?;
@@ -100,7 +100,10 @@ mod tests {
             ..Sources::default()
         };
         let config = sources.load().unwrap();
-        assert!(matches!(load_key(&config, no_password), Err(ServerError::KeyFile { .. })));
+        assert!(matches!(
+            load_key(&config, no_password),
+            Err(ServerError::KeyFile { .. })
+        ));
         assert!(!config.key_file.exists());
     }
 

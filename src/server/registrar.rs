@@ -10,36 +10,39 @@ use super::served::ServedUsers;
 use crate::base::limits;
 use crate::identity::Directory;
 use crate::policy::Served;
-use crate::store::Writer;
+use crate::store::{Registration, Writer};
 use crate::wire::PublicKey;
 
 /// Registers users where registration is open; does nothing where it is closed.
 pub(super) struct Registrar {
     pub(super) users: Arc<ServedUsers>,
     pub(super) directory: Arc<Directory>,
-    pub(super) writer: Arc<Writer<Submission>>,
+    pub(super) writer: Writer<Submission>,
 }
 
 impl Registrar {
     /// Registers the master for whom `key` speaks, unless that one is served already or there is
-    /// no room. The user is served from here on; the log has it before any later record.
+    /// no room. Where it returns the user is served, and the log says so durably.
     ///
-    /// Blocks: it may read the store, and wait for room in the writer's queue.
+    /// Blocks: it may read the store, and waits for the writer's next sync.
     pub(super) fn register(&self, key: &PublicKey) {
-        if !self.users.is_open() || self.users.contains(key) {
+        if !self.users.has_room() || self.users.contains(key) {
             return;
         }
         let Some(master) = self.directory.master_of(key) else {
             return;
         };
-        if !self.users.add(master) {
+        if self.users.contains(&master) {
             return;
         }
         match self.writer.register_user(master) {
-            Ok(()) => tracing::info!(user = %master, "user registered"),
-            Err(error) => {
-                tracing::warn!(%error, "a user could not be registered");
-                self.users.remove(&master);
+            Registration::Added => {
+                tracing::info!(user = %master, "user registered");
+                self.users.add(master);
+            }
+            Registration::Known => self.users.add(master),
+            refused @ (Registration::Full | Registration::NoSpace | Registration::Halted) => {
+                tracing::debug!(user = %master, ?refused, "user not registered");
             }
         }
     }
@@ -81,8 +84,17 @@ impl Arrivals {
 
     /// Registers those who wait, and returns when the thread has ended. Whether it ended well.
     pub(super) fn shutdown(&self) -> bool {
-        drop(self.keys.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(
+            self.keys
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         thread.is_none_or(|thread| thread.join().is_ok())
     }
 }

@@ -53,7 +53,9 @@ impl StoreSchedules {
         let mut found = Vec::new();
         let mut looked_at = 0;
         loop {
-            let page = self.store.page(&mut cursor, &|_| true, PageBudget::default())?;
+            let page = self
+                .store
+                .page(&mut cursor, &|_| true, PageBudget::default())?;
             for entry in &page.entries {
                 looked_at += 1;
                 if wanted(&entry.record) {

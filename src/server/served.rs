@@ -37,24 +37,25 @@ impl ServedUsers {
         self.open.is_some()
     }
 
-    /// Serves `master` from now on, if registration is open, has room, and `master` is new.
-    /// Returns whether it was added; the caller then writes it to the log, or takes it back.
-    pub(super) fn add(&self, master: PublicKey) -> bool {
-        let Some(open) = &self.open else {
-            return false;
-        };
-        if self.contains(&master) {
-            return false;
-        }
-        let mut registered = open.registered.write().unwrap_or_else(PoisonError::into_inner);
-        registered.len() < open.max && registered.insert(master)
+    /// Whether one more user may register. The log has the last word; this spares it the question.
+    pub(super) fn has_room(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            let registered = open
+                .registered
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            registered.len() < open.max
+        })
     }
 
-    /// Takes back what [`add`](Self::add) added.
-    pub(super) fn remove(&self, master: &PublicKey) {
+    /// Serves `master`, who is registered in the log, from now on.
+    pub(super) fn add(&self, master: PublicKey) {
         if let Some(open) = &self.open {
-            let mut registered = open.registered.write().unwrap_or_else(PoisonError::into_inner);
-            registered.remove(master);
+            let mut registered = open
+                .registered
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            registered.insert(master);
         }
     }
 }
@@ -63,7 +64,10 @@ impl Served for ServedUsers {
     fn contains(&self, master: &PublicKey) -> bool {
         self.listed.contains(master)
             || self.open.as_ref().is_some_and(|open| {
-                let registered = open.registered.read().unwrap_or_else(PoisonError::into_inner);
+                let registered = open
+                    .registered
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner);
                 registered.contains(master)
             })
     }
@@ -91,29 +95,27 @@ mod tests {
         let served = served(None, &[2]);
         assert!(served.contains(&key(1)));
         assert!(!served.contains(&key(2)), "registered while it was open");
-        assert!(!served.add(key(3)));
+        assert!(!served.is_open() && !served.has_room());
+        served.add(key(3));
         assert!(!served.contains(&key(3)));
-        assert!(!served.is_open());
     }
 
     #[test]
-    fn an_open_registration_admits_up_to_its_bound() {
+    fn an_open_registration_has_room_up_to_its_bound() {
         let served = served(Some(2), &[2]);
-        assert!(served.contains(&key(2)));
-        assert!(!served.add(key(1)), "listed users take no place");
-        assert!(!served.add(key(2)), "registered already");
-        assert!(served.add(key(3)));
-        assert!(!served.add(key(4)), "the bound is reached");
-        assert!(!served.contains(&key(4)));
-        served.remove(&key(3));
+        assert!(served.is_open() && served.has_room());
+        assert!(served.contains(&key(1)), "listed users are served too");
+        assert!(served.contains(&key(2)), "registered before");
         assert!(!served.contains(&key(3)));
-        assert!(served.add(key(4)));
+        served.add(key(3));
+        assert!(served.contains(&key(3)));
+        assert!(!served.has_room());
     }
 
     #[test]
     fn a_lower_bound_keeps_those_who_registered_before() {
         let served = served(Some(1), &[2, 3]);
         assert!(served.contains(&key(2)) && served.contains(&key(3)));
-        assert!(!served.add(key(4)));
+        assert!(!served.has_room());
     }
 }

@@ -45,12 +45,11 @@ impl Order {
 }
 
 /// What runs, and is stopped in the order of these fields.
-#[derive(Debug)]
 pub(super) struct Parts {
     pub(super) listener: Listener,
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) stage: Arc<Stage<Submission>>,
-    pub(super) writer: Arc<Writer<Submission>>,
+    pub(super) writer: Writer<Submission>,
     pub(super) store: Store,
 }
 
@@ -111,7 +110,7 @@ fn network_outcome(
 struct Rest {
     arrivals: Arc<Arrivals>,
     stage: Arc<Stage<Submission>>,
-    writer: Arc<Writer<Submission>>,
+    writer: Writer<Submission>,
     store: Store,
 }
 
@@ -137,7 +136,9 @@ impl Rest {
         });
         let written = writing.await;
         let closed = blocking(Step::Store, order, move || {
-            store.close().map_err(|error| EndError::Store(Arc::new(error)))
+            store
+                .close()
+                .map_err(|error| EndError::Store(Arc::new(error)))
         });
         verified.and(written).and(closed.await)
     }

@@ -37,7 +37,10 @@ pub struct Server {
     open_roles: RoleSet,
     order: watch::Sender<Option<Order>>,
     end: watch::Receiver<Option<Result<(), EndError>>>,
-    #[expect(dead_code, reason = "the task's end is told through `end`, also after a panic")]
+    #[expect(
+        dead_code,
+        reason = "the task's end is told through `end`, also after a panic"
+    )]
     supervisor: JoinHandle<()>,
 }
 
@@ -149,7 +152,7 @@ struct Core {
     rules: Arc<Rules>,
     gate: Arc<Gate>,
     info: Arc<Info>,
-    writer: Arc<Writer<Submission>>,
+    writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
     arrivals: Arc<Arrivals>,
 }
@@ -160,7 +163,10 @@ impl Core {
         let store = open_store(&config)?;
         let fanout = Fanout::new(store.tail());
         let directory = Arc::new(Directory::new(Arc::new(StoreSchedules::new(store.clone()))));
-        let users = Arc::new(ServedUsers::new(&config.users, registered(&config, &store)?));
+        let users = Arc::new(ServedUsers::new(
+            &config.users,
+            registered(&config, &store)?,
+        ));
         let rules = Arc::new(rules(&config, Arc::clone(&users)));
         let now = Timestamp::now();
         let gate = Arc::new(gate(&config, now));
@@ -171,14 +177,13 @@ impl Core {
             fanout: fanout.clone(),
         };
         let writer = Writer::spawn(store.clone(), judge).map_err(ServerError::Writer)?;
-        let writer = Arc::new(writer);
         let registrar = Arc::new(Registrar {
             users: Arc::clone(&users),
             directory: Arc::clone(&directory),
-            writer: Arc::clone(&writer),
+            writer: writer.clone(),
         });
         let to_writer = ToWriter {
-            writer: Arc::clone(&writer),
+            writer: writer.clone(),
             registrar: Arc::clone(&registrar),
         };
         let sink = move |checked| to_writer.hand_on(checked);
@@ -276,7 +281,10 @@ fn trace_start(config: &Config, key: &PublicKey, addresses: &[SocketAddr], gate:
     };
     let key = key.to_server_string();
     tracing::info!(mode, %key, ?addresses, open = %gate.open(), "listening");
-    let shut = config.roles.iter().filter(|role| !gate.open().contains(*role));
+    let shut = config
+        .roles
+        .iter()
+        .filter(|role| !gate.open().contains(*role));
     for role in shut {
         tracing::warn!(%role, why = NO_VERDICT, "role is closed");
     }

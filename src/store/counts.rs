@@ -49,11 +49,6 @@ impl Counts {
         rmp_serde::from_slice(value).ok()
     }
 
-    /// Entries of the log.
-    pub(super) const fn entries(&self) -> u64 {
-        self.records + self.users + self.gone
-    }
-
     /// What is stored under `role`.
     #[must_use]
     pub fn of(&self, role: Role) -> RoleCount {
@@ -106,7 +101,7 @@ mod tests {
         };
         assert_eq!((counts.of(Role::Inbox), counts.of(Role::Outbox)), (one, one));
         assert_eq!(counts.of(Role::Encryption), RoleCount::default());
-        assert_eq!((counts.records, counts.index_keys, counts.entries()), (1, 5, 1));
+        assert_eq!((counts.records, counts.index_keys), (1, 5));
         assert_eq!(Counts::decode(&counts.encode().unwrap()), Some(counts));
         counts.remove(item);
         assert_eq!(counts, Counts::default());

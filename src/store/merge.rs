@@ -44,16 +44,10 @@ impl Merge {
     /// A merge for a reader that wants about `rows` hits at first.
     pub(super) fn new(plan: &Plan, rows: usize) -> Self {
         let ranges = plan.ranges.len();
-        let group = ranges.div_ceil(limits::MERGE_SOURCES_MAX).max(1);
-        let sources = ranges.div_ceil(group).max(1);
-        let ahead_max = (limits::MERGE_AHEAD_MAX_HITS / sources).clamp(1, AHEAD_MAX);
-        let ahead = rows.clamp(1, ahead_max);
+        let ahead_max = (limits::MERGE_AHEAD_MAX_HITS / ranges.max(1)).clamp(1, AHEAD_MAX);
+        let ahead = (rows / ranges.max(1)).max(AHEAD_MIN).min(ahead_max);
         let dry = (0..ranges)
-            .step_by(group)
-            .map(|start| {
-                let end = ranges.min(start + group);
-                Source::new(start..end, plan.window.first, ahead)
-            })
+            .map(|range| Source::new(range..range + 1, plan.window.first, ahead))
             .collect();
         Self {
             heads: BinaryHeap::new(),
@@ -129,6 +123,9 @@ impl PartialEq for Head {
 }
 
 impl Eq for Head {}
+
+/// Hits that one source reads ahead at first, however many sources there are.
+const AHEAD_MIN: usize = 4;
 
 /// Hits that one source reads ahead at most.
 const AHEAD_MAX: usize = 256;

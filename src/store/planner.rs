@@ -77,6 +77,12 @@ impl Plan {
         is_placed && kinds.is_none_or(|kinds| kinds.marks.binary_search(&hit.mark()).is_ok())
     }
 
+    /// Whether records of that kind can match.
+    pub(super) fn wants_kind(&self, part: [u8; 3]) -> bool {
+        let kinds = self.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.parts.binary_search(&part).is_ok())
+    }
+
     /// The order in which its ranges are found.
     pub(super) fn order(&self) -> Order {
         let skips = !self.kinds.as_ref().is_some_and(KindSet::are_few);
@@ -332,7 +338,7 @@ const TAG_SETS_TRIED: usize = 4;
 const SAMPLE_RANGES: usize = 8;
 
 /// Keys that are looked at in a sample.
-const SAMPLE_HITS: usize = 64;
+const SAMPLE_HITS: usize = 32;
 
 /// Time for one sample; a candidate that needs more is the last choice.
 const SAMPLE_TIME: Duration = Duration::from_millis(2);

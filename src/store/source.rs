@@ -105,7 +105,7 @@ impl Source {
             self.has_more = false;
         }
         while self.spot.range < self.ranges.end {
-            match scan.locate(&mut self.spot)? {
+            match scan.locate(&mut self.spot, self.from)? {
                 Located::OutOfTime => return Ok(false),
                 Located::Run(run, is_placed) => {
                     if !self.read(run, is_placed, scan)? {
@@ -179,8 +179,8 @@ impl Source {
 }
 
 impl Scan<'_, '_> {
-    /// The run at the spot, or the next one of its range.
-    fn locate(&mut self, spot: &mut Spot) -> Result<Located, StoreError> {
+    /// The run at the spot, or the next one of its range; that one is read from `from` on.
+    fn locate(&mut self, spot: &mut Spot, from: Hit) -> Result<Located, StoreError> {
         let plan = self.plan;
         let located = match plan.ranges.get(spot.range) {
             Some(Range::Run(run)) if spot.part == 0 => Located::Run(*run, false),
@@ -191,7 +191,7 @@ impl Scan<'_, '_> {
                         Located::Run(Run::of(Table::Author, value), false)
                     })
                 }
-                _ => self.next_kind(*author, spot)?,
+                _ => self.next_kind(*author, spot, from)?,
             },
             Some(Range::Run(_)) | None => Located::End,
         };
@@ -199,7 +199,12 @@ impl Scan<'_, '_> {
     }
 
     /// Finds the next kind of an author by skipping from kind to kind.
-    fn next_kind(&mut self, author: [u8; 5], spot: &mut Spot) -> Result<Located, StoreError> {
+    fn next_kind(
+        &mut self,
+        author: [u8; 5],
+        spot: &mut Spot,
+        from: Hit,
+    ) -> Result<Located, StoreError> {
         loop {
             let wanted = match &self.plan.kinds {
                 Some(kinds) => kinds.part_from(spot.part),
@@ -208,7 +213,7 @@ impl Scan<'_, '_> {
             let Some(part) = wanted else {
                 return Ok(Located::End);
             };
-            spot.part = part_number(part);
+            spot.move_to(part, from);
             let run = Run::of(Table::Author, keys::author_value(author, part));
             if let Some(key) = run.seek_key(spot.at) {
                 self.keys.seek(&key);
@@ -216,12 +221,29 @@ impl Scan<'_, '_> {
             if self.clock.is_over(SEEK_KEYS) {
                 return Ok(Located::OutOfTime);
             }
-            let found = self.keys.key()?.and_then(|key| author_part(key, author));
-            match found {
-                None => return Ok(Located::End),
-                Some(found) if found == part => return Ok(Located::Run(run, true)),
-                Some(found) => spot.part = part_number(found),
+            let Some(key) = self.keys.key()? else {
+                return Ok(Located::End);
+            };
+            let Some(found) = author_part(key, author) else {
+                return Ok(Located::End);
+            };
+            let run = Run::of(Table::Author, keys::author_value(author, found));
+            let is_placed = run.hit(key).is_some_and(|hit| hit >= from);
+            spot.move_to(found, from);
+            if is_placed && self.plan.wants_kind(found) {
+                return Ok(Located::Run(run, true));
             }
+        }
+    }
+}
+
+impl Spot {
+    /// Goes to a kind; to the start of it unless it is there already.
+    fn move_to(&mut self, part: [u8; 3], from: Hit) {
+        let number = part_number(part);
+        if number != self.part {
+            self.part = number;
+            self.at = from;
         }
     }
 }

@@ -3,14 +3,15 @@
 //! `MOSAIC_CRASH_ROUNDS` sets how often (25), `MOSAIC_SEED` replays a run. A SIGKILL leaves the page cache alone, so
 //! this shows the order of answers and writes, not what a power cut does; the store's own tests cut its log short.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use mosaicd::client::Client;
 use mosaicd::wire::{Kind, RecordBuilder, RecordId, Reference, ResultCode, SecretKey};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use crate::support::{DevServer, all, key, seed};
 
@@ -34,14 +35,17 @@ impl Fuse {
     }
 }
 
-/// Publishes records, several in flight, until the connection dies. Returns what was acknowledged.
+/// What the server acknowledged; the publishers of a round add to it until they are stopped.
+type Acknowledged = Arc<Mutex<Vec<RecordId>>>;
+
+/// Publishes records, several in flight, for as long as it is let.
 async fn publish(
     client: Client,
     author: SecretKey,
     round: usize,
     fuse: Arc<Fuse>,
-) -> Vec<RecordId> {
-    let mut acknowledged = Vec::new();
+    acknowledged: Acknowledged,
+) {
     let mut submissions = client.submit_many(8);
     for number in 0.. {
         let kind = if number % 2 == 0 {
@@ -57,13 +61,13 @@ async fn publish(
             Ok(None) => {}
             Ok(Some(submitted)) => {
                 assert_eq!(submitted.result, ResultCode::Accepted);
-                acknowledged.push(submitted.id);
+                acknowledged.lock().unwrap().push(submitted.id);
                 fuse.burn();
             }
-            Err(_) => break,
+            // The server was killed; the test is about to stop us.
+            Err(_) => std::future::pending().await,
         }
     }
-    acknowledged
 }
 
 async fn assert_all_there(server: &DevServer, acknowledged: &[RecordId]) {
@@ -88,18 +92,30 @@ async fn every_acknowledged_record_survives_sigkill_at_a_random_moment() {
             left: AtomicUsize::new(random.random_range(1..=ACKNOWLEDGED_MAX)),
             burnt: Notify::new(),
         });
-        let mut publishers = Vec::new();
+        let acknowledged = Acknowledged::default();
+        let mut publishers = JoinSet::new();
         for number in 0..PUBLISHERS {
             let author = key(number + 1);
             let client = server.client(Some(&author)).await;
-            publishers.push(tokio::spawn(publish(client, author, round, fuse.clone())));
+            publishers.spawn(publish(
+                client,
+                author,
+                round,
+                fuse.clone(),
+                acknowledged.clone(),
+            ));
         }
         fuse.burnt.notified().await;
         server.kill();
-        let mut acknowledged = Vec::new();
-        for publisher in publishers {
-            acknowledged.extend(publisher.await.unwrap());
+        // The connections are dead; waiting until each publisher has noticed would show nothing more.
+        publishers.abort_all();
+        while let Some(ended) = publishers.join_next().await {
+            assert!(
+                ended.is_err_and(|error| error.is_cancelled()),
+                "a publisher failed"
+            );
         }
+        let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
         assert!(!acknowledged.is_empty());
         server.verify_store();
         server.restart().await;

@@ -44,10 +44,8 @@ impl Meeting {
         let address = server.local_addr().unwrap();
         let config = quinn::ClientConfig::new(client);
         let connecting = client_end.connect_with(config, address, TLS_NAME).unwrap();
-        let (at_server, at_client) =
-            tokio::join!(async { server.accept().await.unwrap().await }, async {
-                connecting.await
-            },);
+        let accepting = async { server.accept().await.unwrap().await };
+        let (at_server, at_client) = tokio::join!(accepting, connecting);
         Self {
             server: at_server,
             client: at_client,

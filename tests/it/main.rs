@@ -3,8 +3,11 @@
 mod support;
 
 mod bad_input;
+mod cli;
 mod crash;
+mod handshake;
 mod real_input;
+mod serve;
 mod slow_reader;
 mod tidy;
 mod vectors;

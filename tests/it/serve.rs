@@ -94,7 +94,13 @@ async fn what_is_published_is_got_queried_and_seen_live() {
     assert_eq!(result, ResultCode::Success);
     assert_eq!(got[0].bytes(), first.bytes());
     let absent = Reference::Id(post(&author, "absent").id());
-    let (none, result) = reader.get(vec![absent]).await.unwrap().collect().await.unwrap();
+    let (none, result) = reader
+        .get(vec![absent])
+        .await
+        .unwrap()
+        .collect()
+        .await
+        .unwrap();
     assert_eq!((none.len(), result), (0, ResultCode::NotFound));
 
     let mut live = reader.subscribe(by(&author), 0).await.unwrap();
@@ -104,7 +110,11 @@ async fn what_is_published_is_got_queried_and_seen_live() {
     assert_eq!(submit(&publisher, &second).await, ResultCode::Accepted);
     assert!(matches!(live.next().await.unwrap(), Item::Record(it) if it.id() == second.id()));
 
-    assert_eq!(ids_by(&reader, &author).await, [second.id(), first.id()], "newest first");
+    assert_eq!(
+        ids_by(&reader, &author).await,
+        [second.id(), first.id()],
+        "newest first"
+    );
     server.stop_cleanly().await;
 }
 
@@ -119,7 +129,10 @@ async fn info_of_a_development_server_says_dev_wherever_a_role_is_open() {
     for role in Role::ALL {
         let report = &info.roles[&StreamRole::from(role)];
         assert_eq!(report.state, RoleCondition::Open, "{role}");
-        assert!(report.why.as_deref().unwrap().starts_with("DEV"), "{role}: {report:?}");
+        assert!(
+            report.why.as_deref().unwrap().starts_with("DEV"),
+            "{role}: {report:?}"
+        );
     }
     let anonymous = info.limits.streams;
     let known = server.client(Some(&key(1))).await.info().await.unwrap();
@@ -141,7 +154,10 @@ async fn without_a_verdict_the_public_roles_are_closed_and_say_why() {
         let why = report.why.as_deref().unwrap();
         assert!(why.starts_with("reachability verdict UNKNOWN: "), "{why}");
         match client.open_role(role, None).await.unwrap_err() {
-            RequestError::Refused { result, why: Some(why) } => {
+            RequestError::Refused {
+                result,
+                why: Some(why),
+            } => {
                 assert_eq!(result, ResultCode::TemporaryError, "{role}");
                 assert!(why.contains("UNKNOWN"), "{why}");
             }
@@ -199,12 +215,18 @@ async fn hello_comes_first_and_once_in_a_connection() {
     let (raw, mut stream, reply) = receive(hello()).await;
     assert!(matches!(
         reply,
-        Some(ServerMessage::HelloAck { result: ResultCode::Success, .. })
+        Some(ServerMessage::HelloAck {
+            result: ResultCode::Success,
+            ..
+        })
     ));
     stream.send(hello().encode()).await.unwrap();
     assert!(matches!(
         timeout(PATIENCE, stream.receive()).await.unwrap().unwrap(),
-        Some(ServerMessage::HelloAck { result: ResultCode::Duplicate, .. })
+        Some(ServerMessage::HelloAck {
+            result: ResultCode::Duplicate,
+            ..
+        })
     ));
     raw.close().await;
 
@@ -215,7 +237,9 @@ async fn hello_comes_first_and_once_in_a_connection() {
     let (raw, _stream, reply) = receive(early).await;
     assert!(matches!(
         reply,
-        Some(ServerMessage::Closing { result: ResultCode::Invalid })
+        Some(ServerMessage::Closing {
+            result: ResultCode::Invalid
+        })
     ));
     timeout(PATIENCE, raw.quic().closed()).await.unwrap();
     server.stop_cleanly().await;
@@ -259,8 +283,15 @@ async fn a_new_user_is_served_from_the_first_submission_on_and_after_a_restart()
     let anonymous = server.client(None).await;
     assert_eq!(ids_by(&anonymous, &user).await.len(), 1);
     let encryption = anonymous.open_role(Role::Encryption, None).await.unwrap();
-    let result = encryption.submit(&message_to(&stranger, &user)).await.unwrap();
-    assert_eq!(result, ResultCode::Accepted, "the user is known without connecting again");
+    let result = encryption
+        .submit(&message_to(&stranger, &user))
+        .await
+        .unwrap();
+    assert_eq!(
+        result,
+        ResultCode::Accepted,
+        "the user is known without connecting again"
+    );
     server.stop_cleanly().await;
 }
 
@@ -269,7 +300,10 @@ async fn a_record_that_the_submitter_may_not_see_is_accepted_as_often_as_it_come
     let server = DevServer::start().await;
     let (user, stranger) = (key(1), key(2));
     let reader = server.client(Some(&user)).await;
-    assert_eq!(submit(&reader, &post(&user, "here")).await, ResultCode::Accepted);
+    assert_eq!(
+        submit(&reader, &post(&user, "here")).await,
+        ResultCode::Accepted
+    );
     let anonymous = server.client(None).await;
     let private = message_to(&stranger, &user);
     for _ in 0..2 {
@@ -277,7 +311,11 @@ async fn a_record_that_the_submitter_may_not_see_is_accepted_as_often_as_it_come
     }
     assert_eq!(submit(&reader, &private).await, ResultCode::Duplicate);
     assert!(ids_by(&anonymous, &stranger).await.is_empty());
-    assert!(ids_by(&server.client(Some(&stranger)).await, &stranger).await.is_empty());
+    assert!(
+        ids_by(&server.client(Some(&stranger)).await, &stranger)
+            .await
+            .is_empty()
+    );
     assert_eq!(ids_by(&reader, &stranger).await, [private.id()]);
     server.stop_cleanly().await;
 }
@@ -369,11 +407,19 @@ fn the_keys_in_certs_are_refused_where_others_could_see_them() {
 #[test]
 fn wrong_usage_and_wrong_configuration_end_with_code_2() {
     check_refused(&["sreve"], 2, "serve");
-    check_refused(&["serve", "--config", "/does/not/exist.toml"], 2, "/does/not/exist.toml");
+    check_refused(
+        &["serve", "--config", "/does/not/exist.toml"],
+        2,
+        "/does/not/exist.toml",
+    );
     let folder = TempDir::new().unwrap();
     let config = path(folder.path(), "mosaicd.toml");
     std::fs::write(&config, "[user]\nmode = \"open\"").unwrap();
-    check_refused(&["serve", "--config", &config], 2, "nearest known key is `users.mode`");
+    check_refused(
+        &["serve", "--config", &config],
+        2,
+        "nearest known key is `users.mode`",
+    );
     std::fs::write(&config, "").unwrap();
     let arguments = ["serve", "--config", &config, "--set", "users.max=0"];
     check_refused(&arguments, 2, "`users.max` is 0; allowed: 1 to");
@@ -409,7 +455,11 @@ async fn the_store_of_a_stopped_server_can_be_counted_and_verified() {
 
     let folder = TempDir::new().unwrap();
     let elsewhere = path(folder.path(), "data");
-    check_refused(&["store", "stats", "--data", &elsewhere], 1, "no record store");
+    check_refused(
+        &["store", "stats", "--data", &elsewhere],
+        1,
+        "no record store",
+    );
     assert!(!folder.path().join("data").exists(), "nothing was made");
 }
 
@@ -418,7 +468,10 @@ async fn a_broken_table_makes_store_verify_end_with_code_1() {
     let mut server = DevServer::start().await;
     let author = key(1);
     let client = server.client(Some(&author)).await;
-    assert_eq!(submit(&client, &post(&author, "x")).await, ResultCode::Accepted);
+    assert_eq!(
+        submit(&client, &post(&author, "x")).await,
+        ResultCode::Accepted
+    );
     server.terminate();
     assert!(server.ended().await.success());
     let store = server.data().join("store");

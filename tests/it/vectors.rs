@@ -234,7 +234,7 @@ fn building_a_record_from_its_fields_reproduces_it_byte_for_byte() {
         let record = RecordRef::parse(&bytes).unwrap();
         let mut tags = TagsBuilder::new();
         for tag in record.tags() {
-            tags.raw(tag.kind(), tag.value()).unwrap();
+            tags = tags.raw(tag.kind(), tag.value()).unwrap();
         }
         let built = RecordBuilder::new(record.kind(), record.author())
             .nonce(record.nonce())

@@ -356,7 +356,8 @@ impl Session {
         if self.client.has_extensions() {
             if self.proving.is_empty() {
                 let stream = self.client.main_stream().clone();
-                self.proving.spawn(async move { server_reading(&stream).await });
+                self.proving
+                    .spawn(async move { server_reading(&stream).await });
             }
             return;
         }
@@ -378,7 +379,12 @@ async fn connect(request: FollowRequest, resumes: bool) -> Result<Session, Follo
     };
     let now = Instant::now();
     let reading = if client.has_extensions() {
-        server_reading(client.main_stream()).await?
+        match server_reading(client.main_stream()).await {
+            Ok(reading) => reading,
+            Err(RequestError::End(end)) => return Err(RequestError::End(end).into()),
+            // It does not tell its time; the subscription itself may be fine.
+            Err(_) => local_reading_at(now),
+        }
     } else {
         local_reading_at(now)
     };

@@ -63,6 +63,10 @@ mod tests {
     use super::*;
     use crate::wire::{FilterBuilder, Kind};
 
+    fn everything() -> Filter {
+        FilterBuilder::new().build().unwrap()
+    }
+
     fn time(nanos: u64) -> Timestamp {
         Timestamp::from_nanos(nanos).unwrap()
     }
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_filter_without_elements_gets_its_first() {
-        let narrowed = with_time(&Filter::everything(), TimeElement::Until, time(1)).unwrap();
+        let narrowed = with_time(&everything(), TimeElement::Until, time(1)).unwrap();
         assert_eq!(narrowed.bytes().len(), 24);
         assert_eq!(narrowed.until(), Some(time(1)));
     }

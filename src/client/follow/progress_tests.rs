@@ -28,8 +28,12 @@ impl Server {
 
 fn passes(filter: &Filter, received: Timestamp, timestamp: Timestamp) -> bool {
     filter.until().is_none_or(|until| timestamp <= until)
-        && filter.received_since().is_none_or(|since| received >= since)
-        && filter.received_until().is_none_or(|until| received <= until)
+        && filter
+            .received_since()
+            .is_none_or(|since| received >= since)
+        && filter
+            .received_until()
+            .is_none_or(|until| received <= until)
 }
 
 fn seconds(count: u64) -> Duration {
@@ -45,7 +49,10 @@ fn id(second: u64, number: u64) -> RecordId {
 }
 
 fn everything() -> Filter {
-    crate::wire::FilterBuilder::new().kinds([Kind::CHAT_MESSAGE]).build().unwrap()
+    crate::wire::FilterBuilder::new()
+        .kinds([Kind::CHAT_MESSAGE])
+        .build()
+        .unwrap()
 }
 
 /// Local time and the server's go together, `skew` seconds apart.
@@ -98,13 +105,21 @@ fn the_first_request_is_what_the_caller_asked_for() {
 fn a_live_record_is_handed_on_once_over_any_number_of_lost_connections() {
     let world = World::new();
     let mut progress = Progress::new(everything(), 0);
-    let mut server = Server { records: vec![(time(0), id(0, 0))] };
+    let mut server = Server {
+        records: vec![(time(0), id(0, 0))],
+    };
     let mut handed: Vec<RecordId> = Vec::new();
     let mut now = 100;
     for round in 1..200 {
         // Each connection: subscribe, all that is stored, then one live record, then it breaks.
         let ask = progress.ask(world.reading(now)).unwrap();
-        handed.extend(take(&mut progress, &server, &ask, world.at(now), usize::MAX));
+        handed.extend(take(
+            &mut progress,
+            &server,
+            &ask,
+            world.at(now),
+            usize::MAX,
+        ));
         progress.locally_complete(world.reading(now));
         now += 1 + round % 40;
         let live = id(now, round);
@@ -119,7 +134,13 @@ fn a_live_record_is_handed_on_once_over_any_number_of_lost_connections() {
         now += round % 7;
     }
     let ask = progress.ask(world.reading(now)).unwrap();
-    handed.extend(take(&mut progress, &server, &ask, world.at(now), usize::MAX));
+    handed.extend(take(
+        &mut progress,
+        &server,
+        &ask,
+        world.at(now),
+        usize::MAX,
+    ));
 
     let mut all: Vec<RecordId> = server.records.iter().map(|(_, id)| *id).collect();
     all.sort_unstable();
@@ -131,7 +152,9 @@ fn a_live_record_is_handed_on_once_over_any_number_of_lost_connections() {
 fn records_that_a_slow_caller_has_not_taken_come_again_after_the_connection_is_lost() {
     let world = World::new();
     let mut progress = Progress::new(everything(), 0);
-    let mut server = Server { records: Vec::new() };
+    let mut server = Server {
+        records: Vec::new(),
+    };
     progress.ask(world.reading(0)).unwrap();
     progress.locally_complete(world.reading(0));
     // For an hour the server sends, and the caller takes only the first record: no proof comes.
@@ -229,16 +252,33 @@ fn stored_records_go_on_where_the_connection_broke_each_once_and_in_order() {
 fn a_limit_counts_over_lost_connections() {
     let world = World::new();
     let mut progress = Progress::new(everything(), 10);
-    let server = Server { records: (0..50).map(|n| (time(n), id(n, n))).collect() };
+    let server = Server {
+        records: (0..50).map(|n| (time(n), id(n, n))).collect(),
+    };
     let ask = progress.ask(world.reading(1_000)).unwrap();
     let mut handed = take(&mut progress, &server, &ask, world.at(1_000), 4);
     progress.lost();
     let ask = progress.ask(world.reading(1_001)).unwrap();
-    assert!(matches!(ask, Ask::Query(_, 7)), "6 that are left and 1 at the edge");
-    handed.extend(take(&mut progress, &server, &ask, world.at(1_001), usize::MAX));
+    assert!(
+        matches!(ask, Ask::Query(_, 7)),
+        "6 that are left and 1 at the edge"
+    );
+    handed.extend(take(
+        &mut progress,
+        &server,
+        &ask,
+        world.at(1_001),
+        usize::MAX,
+    ));
     assert_eq!(progress.closed(ResultCode::Success), Closed::AskAgain);
     let ask = progress.ask(world.reading(1_001)).unwrap();
-    handed.extend(take(&mut progress, &server, &ask, world.at(1_002), usize::MAX));
+    handed.extend(take(
+        &mut progress,
+        &server,
+        &ask,
+        world.at(1_002),
+        usize::MAX,
+    ));
     assert_eq!(handed, (40..50).rev().map(|n| id(n, n)).collect::<Vec<_>>());
 }
 
@@ -246,7 +286,9 @@ fn a_limit_counts_over_lost_connections() {
 fn a_server_that_caps_a_query_is_asked_for_the_rest() {
     let world = World::new();
     let mut progress = Progress::new(everything(), 0);
-    let server = Server { records: (0..50).map(|n| (time(n), id(n, n))).collect() };
+    let server = Server {
+        records: (0..50).map(|n| (time(n), id(n, n))).collect(),
+    };
     let mut ask = progress.ask(world.reading(1_000)).unwrap();
     take(&mut progress, &server, &ask, world.at(1_000), 1);
     progress.lost();
@@ -257,21 +299,36 @@ fn a_server_that_caps_a_query_is_asked_for_the_rest() {
     }
     progress.ask(world.reading(1_000)).unwrap();
     let refused = Closed::Refused(ResultCode::TooOpen);
-    assert_eq!(progress.closed(ResultCode::TooOpen), refused, "nothing came");
+    assert_eq!(
+        progress.closed(ResultCode::TooOpen),
+        refused,
+        "nothing came"
+    );
 }
 
 #[test]
 fn without_the_servers_clock_a_broken_listing_starts_over_and_still_repeats_nothing() {
     let world = World::new();
-    let local = |second| Reading { clock: Clock::Local, ..world.reading(second) };
+    let local = |second| Reading {
+        clock: Clock::Local,
+        ..world.reading(second)
+    };
     let mut progress = Progress::new(everything(), 0);
-    let server = Server { records: (0..50).map(|n| (time(n), id(n, n))).collect() };
+    let server = Server {
+        records: (0..50).map(|n| (time(n), id(n, n))).collect(),
+    };
     let ask = progress.ask(local(1_000)).unwrap();
     let mut handed = take(&mut progress, &server, &ask, world.at(1_000), 20);
     progress.lost();
     let ask = progress.ask(local(1_010)).unwrap();
     assert_eq!(ask, Ask::Subscribe(everything(), 0));
-    handed.extend(take(&mut progress, &server, &ask, world.at(1_010), usize::MAX));
+    handed.extend(take(
+        &mut progress,
+        &server,
+        &ask,
+        world.at(1_010),
+        usize::MAX,
+    ));
     assert_eq!(handed, (0..50).rev().map(|n| id(n, n)).collect::<Vec<_>>());
     assert!(progress.locally_complete(local(1_010)));
     progress.lost();

@@ -20,7 +20,11 @@ pub(super) fn init(arguments: &InitArguments, out: &mut dyn Write) -> Result<(),
             return Err(CommandError::Exists(path.clone()));
         }
     }
-    let password_file = arguments.password_file.as_deref().map(absolute).transpose()?;
+    let password_file = arguments
+        .password_file
+        .as_deref()
+        .map(absolute)
+        .transpose()?;
     let password = if arguments.encrypt {
         Some(password::new(password_file.as_deref()).map_err(CommandError::Password)?)
     } else {
@@ -54,7 +58,11 @@ fn report(
     writeln!(out, "{}", key.public().to_server_string())?;
     writeln!(out, "key file       {} (keep a copy)", key_path.display())?;
     writeln!(out, "configuration  {}", config_path.display())?;
-    writeln!(out, "next: mosaicd serve --config {}", config_path.display())
+    writeln!(
+        out,
+        "next: mosaicd serve --config {}",
+        config_path.display()
+    )
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CommandError> {

@@ -78,7 +78,10 @@ fn announce(server: &Server, mode: Mode, data: &str, out: &mut dyn Write) -> io:
     if let (Mode::Dev, [address, ..]) = (mode, server.local_addrs()) {
         let to = format!("--server {key}@{address}");
         let open = server.open_roles();
-        writeln!(out, "DEV: for this machine only. Open roles: {open}. Data: {data}")?;
+        writeln!(
+            out,
+            "DEV: for this machine only. Open roles: {open}. Data: {data}"
+        )?;
         writeln!(out, "In another terminal:")?;
         writeln!(out, "  mosaic key new")?;
         writeln!(out, "  mosaic info {to}")?;

@@ -134,3 +134,11 @@ fn a_shutdown_after_the_peer_has_finished_does_not_stop_what_has_stopped() {
     let said = talk.tell(Event::Shutdown);
     assert_eq!(said, [cancel(ticket), shutting_down(), FINISH]);
 }
+
+#[test]
+fn bytes_after_the_peer_has_finished_are_not_the_peers() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    talk.read(&subscribe(1));
+    talk.tell(Event::PeerFinished);
+    assert_eq!(talk.send(&unsubscribe(1)), []);
+}

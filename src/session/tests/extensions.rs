@@ -268,6 +268,14 @@ fn without_the_grant_every_type_is_unrecognized_and_the_stream_is_closed() {
         let said = talk.send(&request(kind, &[0x80]));
         assert_eq!(said, [STOP_READING, UNRECOGNIZED, FINISH], "{kind:#x}");
     }
+    let mut talk = Talk::new(&anonymous(settings()));
+    talk.send(&ClientMessage::Hello {
+        version: 0,
+        apps: Vec::new(),
+    });
+    let body = vec![0; limits::EXTENSION_BODY_MAX_BYTES + 1];
+    let said = talk.send(&request(Info::KIND, &body));
+    assert_eq!(said, [STOP_READING, UNRECOGNIZED, FINISH], "too large");
 }
 
 #[test]
@@ -344,4 +352,15 @@ fn info_requests_in_flight_are_bounded() {
     });
     assert_eq!(said.len(), 2, "the answer, and the message that waited");
     assert!(talk.stream.wants_bytes());
+}
+
+#[test]
+fn info_is_answered_to_a_peer_that_has_finished() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    let ticket = ask_info(&mut talk);
+    assert_eq!(talk.tell(Event::PeerFinished), []);
+    let reply = description();
+    let said = talk.tell(Event::Info { ticket, reply });
+    assert_eq!(said.len(), 2, "the answer and the end");
+    assert_eq!(said.last(), Some(&FINISH));
 }

@@ -1,0 +1,345 @@
+//! What storing and finding a record costs.
+//!
+//! `store/…` is time on the clock; `cpu/…` is processor time of the whole process, the engine's own
+//! threads included. The records are those of the reference mix: 600 bytes, three tags, 64 authors
+//! of whom few write most. Their hashes are arbitrary: the store does not look at them.
+//!
+//! `raw/…` is what the engine itself takes for the same keys and bytes; the ratio is what counts.
+
+use std::{
+    fs,
+    hint::black_box,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mosaicd::{
+    base::{Role, RoleSet, Seq},
+    store::{
+        Cursor, Entry, Judge, Judgement, Outcome, PageBudget, Store, StoreOptions, Vouched, Writer,
+    },
+    wire::{
+        Filter, FilterBuilder, Kind, PublicKey, Record, RecordBuilder, RecordRef, Reference,
+        SecretKey, TagKind, TagsBuilder, Timestamp,
+    },
+};
+use tempfile::TempDir;
+
+/// Accepts everything and counts the answers.
+struct Yes(mpsc::Sender<bool>);
+
+impl Judge for Yes {
+    type Context = ();
+
+    fn judge(&mut self, _: RecordRef<'_>, (): &(), _: Timestamp) -> Judgement {
+        Judgement::Store {
+            roles: RoleSet::of(Role::Outbox),
+            vouched: Vouched::Master,
+            submitter: None,
+        }
+    }
+
+    fn stored(&mut self, _: &Record) {}
+
+    fn publish(&mut self, _: &[Arc<Entry>]) {}
+
+    fn announce(&mut self, _: &Arc<Entry>) -> usize {
+        0
+    }
+
+    fn reply(&mut self, (): (), outcome: Outcome) {
+        let stored = matches!(outcome, Outcome::Stored(_));
+        self.0.send(stored).expect("the bench waits for every answer");
+    }
+}
+
+/// Makes records by changing what differs in one that was built and signed.
+struct Mill {
+    template: Vec<u8>,
+    tags_at: usize,
+    authors: Vec<PublicKey>,
+    kinds: [Kind; 4],
+    state: u64,
+    now: u64,
+}
+
+impl Mill {
+    fn new() -> Self {
+        let keys: Vec<_> = (0..AUTHORS).map(|n| SecretKey::from_seed([n; 32])).collect();
+        let tag = |tags: TagsBuilder| tags.raw(TagKind(0x1000), &[0; 36]).expect("fits");
+        let record = RecordBuilder::new(Kind::MICROBLOG_ROOT, keys[0].public())
+            .tags(tag(tag(tag(TagsBuilder::new()))))
+            .payload(vec![b'x'; 264])
+            .sign(&keys[0])
+            .expect("fits");
+        assert_eq!(record.bytes().len(), 600);
+        Self {
+            template: record.bytes().to_vec(),
+            tags_at: 152,
+            authors: keys.iter().map(SecretKey::public).collect(),
+            kinds: [
+                Kind::MICROBLOG_ROOT,
+                Kind::REPLY_COMMENT,
+                Kind::CHAT_MESSAGE,
+                Kind::BLOG_POST,
+            ],
+            state: 1,
+            now: 1_800_000_000_000_000_000,
+        }
+    }
+
+    fn any(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, small ones far more often.
+    fn few(&mut self, end: usize) -> usize {
+        let bits = u32::try_from(self.any() % 64).expect("small");
+        let end = u64::try_from(end).expect("small");
+        let scale = end >> (bits % end.ilog2().max(1));
+        usize::try_from(self.any() % scale.max(1)).expect("small")
+    }
+
+    fn record(&mut self) -> Record {
+        let mut bytes = self.template.clone();
+        self.now += self.any() % 20_000_000;
+        let time = self.now.to_be_bytes();
+        bytes[..8].copy_from_slice(&time);
+        bytes[128..136].copy_from_slice(&time);
+        for at in (8..48).step_by(8) {
+            let hash = self.any().to_be_bytes();
+            bytes[at..at + 8].copy_from_slice(&hash);
+        }
+        let nonce = (self.any() | 1 << 63).to_be_bytes();
+        bytes[48..56].copy_from_slice(&nonce);
+        let which = self.few(self.kinds.len());
+        let kind = self.kinds[which].to_bytes();
+        bytes[56..64].copy_from_slice(&kind);
+        let which = self.few(usize::from(AUTHORS));
+        let author = *self.authors[which].as_bytes();
+        bytes[64..96].copy_from_slice(&author);
+        bytes[96..128].copy_from_slice(&author);
+        for at in (272..536).step_by(8) {
+            let text = self.any() & 0x0f0f_0f0f_0f0f_0f0f | 0x6060_6060_6060_6060;
+            bytes[at..at + 8].copy_from_slice(&text.to_be_bytes());
+        }
+        for tag in 0..3 {
+            let value = (self.any() % TAG_VALUES).to_be_bytes();
+            let at = self.tags_at + tag * 40 + 4;
+            bytes[at..at + 8].copy_from_slice(&value);
+        }
+        Record::parse(Bytes::from(bytes)).expect("only values were changed")
+    }
+}
+
+struct Bench {
+    store: Store,
+    writer: Writer<()>,
+    answers: mpsc::Receiver<bool>,
+    mill: Mill,
+    _dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let options = StoreOptions {
+            free_space_floor_bytes: 0,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(dir.path(), options).expect("a store");
+        let (sender, answers) = mpsc::channel();
+        let writer = Writer::spawn(store.clone(), Yes(sender)).expect("a writer");
+        Self {
+            store,
+            writer,
+            answers,
+            mill: Mill::new(),
+            _dir: dir,
+        }
+    }
+
+    /// Stores `records` and waits until all are durable.
+    fn ingest(&self, records: Vec<Record>) {
+        let count = records.len();
+        for record in records {
+            self.writer.submit(record, ()).expect("the writer runs");
+        }
+        let stored = self.answers.iter().take(count).filter(|stored| *stored).count();
+        assert_eq!(stored, count);
+    }
+
+    fn fill(&mut self, count: usize) {
+        for _ in 0..count / CHUNK {
+            let records = (0..CHUNK).map(|_| self.mill.record()).collect();
+            self.ingest(records);
+        }
+    }
+}
+
+/// Processor time of this process so far, to 10 ms.
+fn cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().expect("a number")).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn ingest(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("ingest");
+    group.sample_size(10).throughput(Throughput::Elements(1));
+    let mut run = |name: &str, clock: fn() -> Duration| {
+        let mut bench = Bench::new();
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|count| {
+                let count = usize::try_from(count).expect("small").max(CHUNK);
+                let records: Vec<_> = (0..count).map(|_| bench.mill.record()).collect();
+                let start = clock();
+                bench.ingest(records);
+                clock() - start
+            });
+        });
+    };
+    run("store/durable record of 600 bytes", wall);
+    run("cpu/durable record of 600 bytes", cpu);
+    group.finish();
+}
+
+fn wall() -> Duration {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
+}
+
+fn query(criterion: &mut Criterion) {
+    let mut bench = Bench::new();
+    bench.fill(STORED);
+    let popular = bench.mill.authors[0];
+    let everybody: Vec<_> = bench.mill.authors.iter().copied().take(63).collect();
+    let tag = || TagsBuilder::new().raw(TagKind(0x1000), &[0; 36]).expect("fits");
+    let of = FilterBuilder::new;
+    let filters = [
+        ("author and kind", of().authors([popular]).kinds([Kind::MICROBLOG_ROOT])),
+        ("author", of().authors([popular])),
+        ("63 authors and a kind", of().authors(everybody.clone()).kinds([Kind::MICROBLOG_ROOT])),
+        ("63 authors", of().authors(everybody)),
+        ("tag", of().tags(tag())),
+        ("tag and author", of().tags(tag()).authors([popular])),
+        ("kind", of().kinds([Kind::BLOG_POST])),
+        ("everything", of()),
+    ];
+    let mut group = criterion.benchmark_group("query");
+    for state in ["in memory", "in tables"] {
+        for (name, filter) in &filters {
+            let filter = filter.clone().build().expect("fits");
+            group.bench_function(format!("{state}/{name}, 20"), |bencher| {
+                bencher.iter(|| black_box(twenty(&bench.store, &filter)));
+            });
+        }
+        let newest = twenty(&bench.store, &filters[0].1.clone().build().expect("fits"));
+        let id = Reference::Id(newest[0].record.id());
+        let address = Reference::Address(newest[0].record.view().address());
+        group.bench_function(format!("{state}/id"), |bencher| {
+            bencher.iter(|| black_box(bench.store.get(&id, 1).expect("a sound store")));
+        });
+        group.bench_function(format!("{state}/address"), |bencher| {
+            bencher.iter(|| black_box(bench.store.get(&address, 1).expect("a sound store")));
+        });
+        bench.store.close().expect("a sound store");
+    }
+    group.finish();
+}
+
+fn twenty(store: &Store, filter: &Filter) -> Vec<Arc<Entry>> {
+    let budget = PageBudget {
+        rows: 20,
+        time: Duration::MAX,
+        ..PageBudget::default()
+    };
+    let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
+    store.page(&mut cursor, &|_| true, budget).expect("a sound store").entries
+}
+
+/// The same work on the engine alone: one seek and 20 keys, and 20 values.
+fn raw(criterion: &mut Criterion) {
+    let dir = TempDir::new().expect("a directory");
+    let mut options = rocksdb::Options::default();
+    options.create_if_missing(true);
+    let db = rocksdb::DB::open(&options, dir.path()).expect("a database");
+    let mut mill = Mill::new();
+    let mut synced = rocksdb::WriteOptions::default();
+    synced.set_sync(true);
+    let mut next = 0_u64;
+    let mut write = |mill: &mut Mill, count: usize, keys: usize| {
+        for _ in 0..count / CHUNK {
+            let mut batch = rocksdb::WriteBatch::default();
+            for _ in 0..CHUNK {
+                next += 1;
+                let mut key = [0; 9];
+                key[1..].copy_from_slice(&next.to_be_bytes());
+                batch.put(key, mill.record().bytes());
+                for _ in 0..keys {
+                    let mut key = [1; 25];
+                    key[1..9].copy_from_slice(&mill.any().to_be_bytes());
+                    key[17..].copy_from_slice(&next.to_be_bytes());
+                    batch.put(key, []);
+                }
+            }
+            db.write_opt(batch, &synced).expect("a sound database");
+        }
+    };
+    write(&mut mill, STORED, 1);
+    let mut group = criterion.benchmark_group("raw");
+    group.bench_function("seek, 20 keys, 20 values", |bencher| {
+        bencher.iter(|| {
+            let mut keys = db.raw_iterator();
+            let mut from = [1; 25];
+            from[1..9].copy_from_slice(&mill.any().to_be_bytes());
+            keys.seek(from);
+            let mut bytes = 0;
+            for _ in 0..20 {
+                let Some(place) = keys.key().and_then(|key| key.get(16..25)) else {
+                    break;
+                };
+                let mut at = [0; 9];
+                at[1..].copy_from_slice(&place[1..]);
+                let value = db.get_pinned(at).expect("a sound database");
+                bytes += value.map_or(0, |value| value.len());
+                keys.next();
+            }
+            black_box(bytes)
+        });
+    });
+    group.sample_size(10).throughput(Throughput::Elements(1));
+    for keys in [0, 1, 6] {
+        group.bench_function(format!("cpu/record and {keys} random keys"), |bencher| {
+            bencher.iter_custom(|count| {
+                let count = usize::try_from(count).expect("small").max(CHUNK);
+                let start = cpu();
+                write(&mut mill, count, keys);
+                cpu() - start
+            });
+        });
+    }
+    group.finish();
+}
+
+const AUTHORS: u8 = 64;
+
+/// Different values of a tag: replies come in threads.
+const TAG_VALUES: u64 = 20_000;
+
+/// Records of one round, and of one raw batch.
+const CHUNK: usize = 512;
+
+/// Records in the store that is searched.
+const STORED: usize = 200_000;
+
+criterion_group!(benches, ingest, query, raw);
+criterion_main!(benches);

@@ -1,0 +1,280 @@
+//! The driver against a transport in memory, which does exactly what the test says.
+
+use tokio::task::JoinHandle;
+
+use super::super::ingest::Budget;
+use super::super::signals::Control;
+use super::super::testing::{
+    Behind, ID, MemoryPeer, MemoryReader, MemoryWriter, hello, link, records, soon, until,
+};
+use super::*;
+use crate::base::limits::{HELLO_TIMEOUT, STREAM_OUTBOX_BYTES};
+use crate::identity::Peer;
+use crate::wire::{ClientMessage, Filter, FilterBuilder, Record, ServerMessage};
+
+/// A stream that is driven, and its peer.
+struct Driven {
+    peer: MemoryPeer,
+    driver: JoinHandle<StreamEnd>,
+    control: Control,
+}
+
+impl Driven {
+    fn start(behind: &Behind) -> Self {
+        Self::opened(behind, Instant::now())
+    }
+
+    fn opened(behind: &Behind, opened: Instant) -> Self {
+        let (reader, writer, peer) = link();
+        let control = Control::new();
+        let requester = behind.requester(None);
+        let connection = session::Connection::new(Peer::Anonymous, Arc::clone(&behind.settings));
+        let stream: Stream<MemoryReader, MemoryWriter> = Stream {
+            reader,
+            writer,
+            session: session::Stream::new(Arc::new(connection), opened),
+            requests: Requests::new(behind.source(1_000)),
+            submissions: Submissions::new(
+                1,
+                Arc::clone(&behind.ingest) as Arc<_>,
+                Budget::new(),
+                Arc::clone(&requester),
+            ),
+            signals: control.watch(),
+            context: Context {
+                settings: Arc::clone(&behind.settings),
+                requester,
+                info: behind.services().info,
+            },
+        };
+        Self {
+            peer,
+            driver: tokio::spawn(stream.drive()),
+            control,
+        }
+    }
+
+    /// A stream on which HELLO was said, with all the room in the world.
+    async fn greeted(behind: &Behind) -> Self {
+        let mut driven = Self::start(behind);
+        driven.peer.allow(usize::MAX);
+        driven.peer.send(&hello());
+        let answer = driven.peer.next().await;
+        assert!(matches!(answer, Some(ServerMessage::HelloAck { .. })), "{answer:?}");
+        driven
+    }
+
+    async fn end(self) -> StreamEnd {
+        soon(self.driver).await.unwrap()
+    }
+
+    async fn expect_closed_query(&mut self, expected: ResultCode) {
+        match self.peer.next().await {
+            Some(ServerMessage::QueryClosed { id: ID, result }) => assert_eq!(result, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn expect_record(&mut self, expected: &Record) {
+        match self.peer.next().await {
+            Some(ServerMessage::Record { id: ID, record }) => assert_eq!(record, expected.bytes()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn everything() -> Filter {
+    FilterBuilder::new().build().unwrap()
+}
+
+fn subscribe() -> ClientMessage {
+    ClientMessage::Subscribe {
+        id: ID,
+        limit: 0,
+        filter: everything(),
+    }
+}
+
+fn query() -> ClientMessage {
+    ClientMessage::Query {
+        id: ID,
+        limit: 0,
+        filter: everything(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_delivers_what_is_stored_and_then_what_arrives() {
+    let behind = Behind::new();
+    let records = records(3, 10);
+    behind.put(&records[..2]);
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.send(&subscribe());
+    driven.expect_record(&records[1]).await;
+    driven.expect_record(&records[0]).await;
+    let complete = driven.peer.next().await;
+    assert_eq!(complete, Some(ServerMessage::LocallyComplete { id: ID }));
+    behind.put(&records[2..]);
+    driven.expect_record(&records[2]).await;
+    driven.peer.send(&ClientMessage::Unsubscribe { id: ID });
+    driven.expect_closed_query(ResultCode::Success).await;
+    until(|| behind.fanout.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_write_is_blocked_messages_are_still_read() {
+    let behind = Behind::new();
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.allow(0);
+    driven.peer.send(&subscribe());
+    until(|| !behind.fanout.is_empty()).await;
+    driven.peer.send(&ClientMessage::Unsubscribe { id: ID });
+    until(|| behind.fanout.is_empty()).await;
+    driven.peer.allow(usize::MAX);
+    // Whether it was complete before it was cancelled is a matter of luck.
+    loop {
+        match driven.peer.next().await {
+            Some(ServerMessage::LocallyComplete { id: ID }) => {}
+            Some(ServerMessage::QueryClosed { id: ID, result }) => {
+                assert_eq!(result, ResultCode::Success);
+                return;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_stops_reading_gets_all_of_its_answer_once_it_reads_again() {
+    let behind = Behind::new();
+    let records = records(300, 10_000);
+    behind.put(&records);
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.allow(STREAM_OUTBOX_BYTES);
+    driven.peer.send(&query());
+    until(|| driven.peer.unread_bytes() == STREAM_OUTBOX_BYTES).await;
+    driven.peer.allow(usize::MAX);
+    for record in records.iter().rev() {
+        driven.expect_record(record).await;
+    }
+    driven.expect_closed_query(ResultCode::Success).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscriber_that_stops_reading_gets_everything_in_order_once_it_reads_again() {
+    let behind = Behind::new();
+    let records = records(2_000, 500);
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.send(&subscribe());
+    let complete = driven.peer.next().await;
+    assert_eq!(complete, Some(ServerMessage::LocallyComplete { id: ID }));
+    driven.peer.allow(0);
+    behind.put(&records);
+    driven.peer.allow(usize::MAX);
+    for record in &records {
+        driven.expect_record(record).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_ends_the_subscriptions_of_the_stream_even_while_nothing_is_read() {
+    let behind = Behind::new();
+    behind.put(&records(100, 10_000));
+    for is_blocked in [false, true] {
+        let driven = Driven::greeted(&behind).await;
+        if is_blocked {
+            driven.peer.allow(0);
+        }
+        driven.peer.send(&subscribe());
+        until(|| !behind.fanout.is_empty()).await;
+        driven.peer.reset();
+        assert_eq!(driven.end().await, StreamEnd::Broken(Broken::Reset));
+        assert!(behind.fanout.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_wants_no_more_ends_the_subscriptions_of_the_stream() {
+    let behind = Behind::new();
+    let driven = Driven::greeted(&behind).await;
+    driven.peer.send(&subscribe());
+    until(|| !behind.fanout.is_empty()).await;
+    driven.peer.stop();
+    assert_eq!(driven.end().await, StreamEnd::Broken(Broken::Stopped));
+    assert!(behind.fanout.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopping_server_says_so_and_finishes_the_stream() {
+    let behind = Behind::new();
+    let mut driven = Driven::greeted(&behind).await;
+    driven.control.shutdown();
+    let result = ResultCode::ShuttingDown;
+    assert_eq!(driven.peer.next().await, Some(ServerMessage::Closing { result }));
+    assert_eq!(driven.peer.next().await, None);
+    assert_eq!(driven.end().await, StreamEnd::Finished);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_reason_reaches_the_peer_before_its_connection_is_closed() {
+    let behind = Behind::new();
+    let mut driven = Driven::start(&behind);
+    driven.peer.allow(usize::MAX);
+    driven.peer.send(&query());
+    until(|| driven.peer.unread_bytes() > 0).await;
+    assert!(!driven.driver.is_finished(), "the peer has not got it yet");
+    let result = ResultCode::Invalid;
+    assert_eq!(driven.peer.next().await, Some(ServerMessage::Closing { result }));
+    assert_eq!(driven.peer.next().await, None);
+    assert_eq!(driven.end().await, StreamEnd::CloseConnection(result));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_take_the_reason_does_not_hold_its_connection_open() {
+    let behind = Behind::new();
+    let driven = Driven::start(&behind);
+    driven.peer.send(&query());
+    assert_eq!(driven.end().await, StreamEnd::CloseConnection(ResultCode::Invalid));
+}
+
+#[tokio::test]
+async fn a_stream_without_hello_meets_its_deadline() {
+    let behind = Behind::new();
+    let long_ago = Instant::now().checked_sub(HELLO_TIMEOUT).unwrap();
+    let mut driven = Driven::opened(&behind, long_ago);
+    driven.peer.allow(usize::MAX);
+    let closing = driven.peer.next().await;
+    assert!(matches!(closing, Some(ServerMessage::Closing { .. })), "{closing:?}");
+    assert_eq!(driven.peer.next().await, None);
+    let end = driven.end().await;
+    assert!(matches!(end, StreamEnd::CloseConnection(_)), "{end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submission_is_answered_and_one_that_is_lost_is_a_temporary_error() {
+    let behind = Behind::new();
+    let mut driven = Driven::greeted(&behind).await;
+    for (record, expected) in records(2, 10).iter().zip([
+        ResultCode::Accepted,
+        ResultCode::TemporaryError,
+    ]) {
+        if expected == ResultCode::TemporaryError {
+            *behind.ingest.kept.lock().unwrap() = Some(Vec::new());
+        }
+        driven.peer.send(&ClientMessage::Submission {
+            record: record.bytes().clone(),
+        });
+        if expected == ResultCode::TemporaryError {
+            let is_kept = || behind.ingest.kept.lock().unwrap().as_ref().unwrap().len() == 1;
+            until(is_kept).await;
+            *behind.ingest.kept.lock().unwrap() = None;
+        }
+        match driven.peer.next().await {
+            Some(ServerMessage::SubmissionResult { result, id_prefix }) => {
+                assert_eq!(result, expected);
+                assert_eq!(id_prefix, record.id().as_bytes()[..32]);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

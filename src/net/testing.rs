@@ -1,0 +1,408 @@
+//! What the unit tests of this folder share: a server behind the network, and a transport in memory.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, mpsc as blocking};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+
+use super::ingest::{Ingest, Reply, SubmitJob};
+use super::link::{Broken, LinkReader, LinkWriter};
+use super::readers::Readers;
+use super::requester::Requester;
+use super::requests::Source;
+use super::services::{InfoSource, Services};
+use super::sight::Sight;
+use crate::base::{Role, RoleSet};
+use crate::fanout::Fanout;
+use crate::identity::{Directory, Peer, PeerKey, ScheduleSource};
+use crate::policy::Gate;
+use crate::policy::testing::{NOW, Person, rules};
+use crate::session::Settings;
+use crate::store::{Entry, Judge, Judgement, Outcome, Store, StoreOptions, Vouched, Writer};
+use crate::wire::{
+    ClientMessage, Direction, Frame, FrameReader, InfoReply, Kind, PublicKey, QueryId, Record,
+    RecordBuilder, RecordRef, ResultCode, ServerMessage, Timestamp,
+};
+
+/// Everything behind the network, with a writer that stores whatever comes. Nothing is verified.
+pub(super) struct Behind {
+    pub(super) store: Store,
+    pub(super) fanout: Fanout,
+    pub(super) settings: Arc<Settings>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) ingest: Arc<Inbound>,
+    _folder: TempDir,
+}
+
+/// Takes submissions: hands them to the writer, or keeps them for the test.
+pub(super) struct Inbound {
+    writer: Writer<Asker>,
+    pub(super) kept: Mutex<Option<Vec<SubmitJob>>>,
+    pub(super) arrived: Mutex<Vec<PublicKey>>,
+}
+
+/// Whom the writer answers.
+enum Asker {
+    Peer(Reply),
+    Test(blocking::Sender<()>, Role),
+}
+
+struct Keeper {
+    fanout: Fanout,
+}
+
+impl Judge for Keeper {
+    type Context = Asker;
+
+    fn judge(&mut self, _: RecordRef<'_>, context: &Asker, _: Timestamp) -> Judgement {
+        let role = match context {
+            Asker::Peer(_) => Role::Application,
+            Asker::Test(_, role) => *role,
+        };
+        Judgement::Store {
+            roles: RoleSet::of(role),
+            vouched: Vouched::Master,
+            submitter: None,
+        }
+    }
+
+    fn stored(&mut self, _: &Record) {}
+
+    fn publish(&mut self, entries: &[Arc<Entry>]) {
+        self.fanout.publish(entries);
+    }
+
+    fn announce(&mut self, entry: &Arc<Entry>) -> usize {
+        self.fanout.announce(entry)
+    }
+
+    fn reply(&mut self, context: Asker, outcome: Outcome) {
+        match context {
+            Asker::Peer(reply) => reply.send(match outcome {
+                Outcome::Stored(_) => ResultCode::Accepted,
+                _ => ResultCode::Duplicate,
+            }),
+            Asker::Test(done, _) => done.send(()).unwrap(),
+        }
+    }
+}
+
+impl Ingest for Inbound {
+    fn submit(&self, job: SubmitJob) {
+        if let Some(kept) = &mut *self.kept.lock().unwrap() {
+            kept.push(job);
+            return;
+        }
+        let submitted = self.writer.submit(job.record, Asker::Peer(job.reply));
+        assert!(submitted.is_ok());
+    }
+
+    fn arrived(&self, peer: PeerKey) {
+        self.arrived.lock().unwrap().push(*peer.key());
+    }
+}
+
+struct NoSchedules;
+
+impl ScheduleSource for NoSchedules {
+    fn newest_schedule(&self, _: &PublicKey) -> Option<Record> {
+        None
+    }
+
+    fn schedules_listing(&self, _: &PublicKey) -> Vec<Record> {
+        Vec::new()
+    }
+}
+
+struct NoInfo;
+
+impl InfoSource for NoInfo {
+    fn info(&self, _: Peer) -> InfoReply {
+        unreachable!("no test here asks for it")
+    }
+}
+
+impl Behind {
+    pub(super) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let options = StoreOptions {
+            cache_bytes: 1 << 20,
+            memtable_bytes: 8 << 20,
+            free_space_floor_bytes: 0,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(&folder.path().join("store"), options).unwrap();
+        let fanout = Fanout::new(store.tail());
+        let keeper = Keeper {
+            fanout: fanout.clone(),
+        };
+        Self {
+            ingest: Arc::new(Inbound {
+                writer: Writer::spawn(store.clone(), keeper).unwrap(),
+                kept: Mutex::new(None),
+                arrived: Mutex::new(Vec::new()),
+            }),
+            settings: Arc::new(Settings {
+                gate: Arc::new(Gate::dev(RoleSet::ALL, NOW)),
+                rules: Arc::new(rules()),
+                apps: Vec::new(),
+                refuse_wide_filters: false,
+            }),
+            directory: Arc::new(Directory::new(Arc::new(NoSchedules))),
+            store,
+            fanout,
+            _folder: folder,
+        }
+    }
+
+    /// Stores the records under the application role, in this order, and publishes them.
+    pub(super) fn put(&self, records: &[Record]) {
+        self.put_under(Role::Application, records);
+    }
+
+    pub(super) fn put_under(&self, role: Role, records: &[Record]) {
+        let (done, all_done) = blocking::channel();
+        for record in records {
+            let asker = Asker::Test(done.clone(), role);
+            assert!(self.ingest.writer.submit(record.clone(), asker).is_ok());
+        }
+        for _ in records {
+            all_done.recv().unwrap();
+        }
+    }
+
+    pub(super) fn services(&self) -> Services {
+        Services {
+            store: self.store.clone(),
+            fanout: self.fanout.clone(),
+            directory: Arc::clone(&self.directory),
+            ingest: Arc::clone(&self.ingest) as Arc<dyn Ingest>,
+            info: Arc::new(NoInfo),
+            session: Arc::clone(&self.settings),
+            query_results_max: 1_000,
+            connections_max: 100,
+        }
+    }
+
+    pub(super) fn source(&self, results_max: u32) -> Arc<Source> {
+        Arc::new(Source {
+            store: self.store.clone(),
+            fanout: self.fanout.clone(),
+            readers: Readers::new(),
+            results_max,
+        })
+    }
+
+    pub(super) fn requester(&self, person: Option<Person>) -> Arc<Requester> {
+        let peer = person.map_or(Peer::Anonymous, |person| {
+            Peer::Known(PeerKey::for_tests(person.key()))
+        });
+        let directory = Arc::clone(&self.directory);
+        Arc::new(Requester::new(peer, directory, Readers::new()))
+    }
+
+    pub(super) fn sight(&self, person: Option<Person>) -> Sight {
+        Sight {
+            settings: Arc::clone(&self.settings),
+            requester: self.requester(person),
+            bound: None,
+            app: None,
+        }
+    }
+}
+
+/// A kind of the application that the tests' rules serve; for everybody, and all are kept.
+pub(super) fn kind() -> Kind {
+    Kind::new((99 << 32) | (5 << 16) | 0b1100).unwrap()
+}
+
+/// Records by Alice, each a nanosecond newer than the one before.
+pub(super) fn records(count: u64, payload_bytes: usize) -> Vec<Record> {
+    let record = |at: u64| {
+        RecordBuilder::new(kind(), Person::Alice.key())
+            .timestamp(Timestamp::from_nanos(1_000 + at).unwrap())
+            .payload(vec![b'x'; payload_bytes])
+            .sign(&Person::Alice.secret())
+            .unwrap()
+    };
+    (0..count).map(record).collect()
+}
+
+/// Fails a test that waits for something that does not come.
+pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let soon = tokio::time::timeout(Duration::from_secs(60), what);
+    soon.await.expect("it comes within a minute")
+}
+
+/// Waits for something that other tasks or threads bring about.
+pub(super) async fn until(condition: impl Fn() -> bool) {
+    soon(async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// A transport in memory: the two halves that the driver has, and the peer at their other end.
+pub(super) fn link() -> (MemoryReader, MemoryWriter, MemoryPeer) {
+    let (speaks, heard) = mpsc::unbounded_channel();
+    let (pipe, watched) = watch::channel(Pipe::default());
+    let pipe = Arc::new(pipe);
+    let reader = MemoryReader { heard };
+    let writer = MemoryWriter {
+        pipe: Arc::clone(&pipe),
+        changes: watched.clone(),
+    };
+    let peer = MemoryPeer {
+        speaks,
+        pipe,
+        changes: watched,
+        frames: FrameReader::new(Direction::ToClient),
+    };
+    (reader, writer, peer)
+}
+
+/// What the server sent, and what of it the peer takes.
+#[derive(Default)]
+struct Pipe {
+    sent: BytesMut,
+    /// How many more bytes may be sent.
+    room: usize,
+    finished: bool,
+    stopped: bool,
+}
+
+enum Spoken {
+    Bytes(Bytes),
+    Reset,
+}
+
+pub(super) struct MemoryReader {
+    heard: mpsc::UnboundedReceiver<Spoken>,
+}
+
+impl LinkReader for MemoryReader {
+    async fn read(&mut self, chunks: &mut [Bytes]) -> Result<usize, Broken> {
+        match self.heard.recv().await {
+            Some(Spoken::Bytes(bytes)) => {
+                chunks[0] = bytes;
+                Ok(1)
+            }
+            Some(Spoken::Reset) => Err(Broken::Reset),
+            None => Ok(0),
+        }
+    }
+
+    async fn broken(&mut self) -> Broken {
+        // The tests reset only when nothing else is unread.
+        match self.heard.recv().await {
+            Some(Spoken::Reset) => Broken::Reset,
+            Some(Spoken::Bytes(_)) => unreachable!("no test speaks while nothing is read"),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn stop(&mut self, _: ResultCode) {
+        self.heard.close();
+    }
+}
+
+pub(super) struct MemoryWriter {
+    pipe: Arc<watch::Sender<Pipe>>,
+    changes: watch::Receiver<Pipe>,
+}
+
+impl LinkWriter for MemoryWriter {
+    async fn write(&mut self, chunks: &mut [Bytes]) -> Result<(), Broken> {
+        let ready = self.changes.wait_for(|pipe| pipe.room > 0 || pipe.stopped);
+        if ready.await.unwrap().stopped {
+            return Err(Broken::Stopped);
+        }
+        self.pipe.send_modify(|pipe| {
+            for chunk in chunks {
+                let taken = chunk.split_to(chunk.len().min(pipe.room));
+                pipe.room -= taken.len();
+                pipe.sent.extend_from_slice(&taken);
+            }
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.pipe.send_modify(|pipe| pipe.finished = true);
+    }
+
+    fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {
+        let mut changes = self.changes.clone();
+        async move {
+            let is_over = |pipe: &Pipe| pipe.stopped || (pipe.finished && pipe.sent.is_empty());
+            let pipe = changes.wait_for(is_over).await.map_err(|_| Broken::Gone)?;
+            if pipe.stopped {
+                return Err(Broken::Stopped);
+            }
+            Ok(())
+        }
+    }
+}
+
+pub(super) struct MemoryPeer {
+    speaks: mpsc::UnboundedSender<Spoken>,
+    pipe: Arc<watch::Sender<Pipe>>,
+    changes: watch::Receiver<Pipe>,
+    frames: FrameReader,
+}
+
+impl MemoryPeer {
+    pub(super) fn send(&self, message: &ClientMessage) {
+        self.speaks.send(Spoken::Bytes(message.encode())).ok();
+    }
+
+    pub(super) fn reset(&self) {
+        self.speaks.send(Spoken::Reset).ok();
+    }
+
+    pub(super) fn stop(&self) {
+        self.pipe.send_modify(|pipe| pipe.stopped = true);
+    }
+
+    /// Lets the server send that many bytes more.
+    pub(super) fn allow(&self, bytes: usize) {
+        self.pipe.send_modify(|pipe| pipe.room = bytes);
+    }
+
+    /// How many bytes were sent and not looked at.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.pipe.borrow().sent.len()
+    }
+
+    /// The next message; `None` at the end of the stream.
+    pub(super) async fn next(&mut self) -> Option<ServerMessage> {
+        loop {
+            if let Some(Frame::Message(message)) = self.frames.next().unwrap() {
+                return Some(ServerMessage::parse(&message).unwrap());
+            }
+            let has_news = |pipe: &Pipe| pipe.finished || !pipe.sent.is_empty();
+            soon(self.changes.wait_for(has_news)).await.unwrap();
+            let mut bytes = Bytes::new();
+            self.pipe.send_modify(|pipe| bytes = pipe.sent.split().freeze());
+            if bytes.is_empty() {
+                return None;
+            }
+            self.frames.push(bytes);
+        }
+    }
+}
+
+pub(super) fn hello() -> ClientMessage {
+    ClientMessage::Hello {
+        version: 0,
+        apps: Vec::new(),
+    }
+}
+
+/// The one query ID that the tests need.
+pub(super) const ID: QueryId = QueryId(7);

@@ -1,0 +1,7 @@
+//! Tests of the store as a whole.
+
+mod checking;
+mod model;
+mod recovery;
+mod support;
+mod writing;

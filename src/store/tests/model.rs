@@ -1,0 +1,427 @@
+//! Random submissions and every shape of filter against a list that is searched by hand.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::support::{
+    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, key, kind, name_of,
+    pages, time,
+};
+use crate::{
+    base::Seq,
+    store::{Cursor, Entry, Outcome, PageBudget},
+    wire::{
+        Duplicates, Filter, FilterBuilder, Kind, PublicKey, Record, Reference, TagKind, TagsBuilder,
+        Timestamp,
+    },
+};
+
+const AUTHORS: u8 = 5;
+const TIMES: u64 = 40;
+
+fn any_kind(dice: &mut Dice) -> Kind {
+    let number = u16::from(dice.small(4));
+    let duplicates = [UNIQUE, REPLACEABLE, VERSIONED, EPHEMERAL];
+    let which = if dice.below(20) == 0 { 3 } else { dice.below(3) };
+    kind(number, duplicates[usize::try_from(which).unwrap()])
+}
+
+fn any_tags(dice: &mut Dice) -> TagsBuilder {
+    let mut tags = TagsBuilder::new();
+    for _ in 0..dice.below(4) {
+        tags = match dice.below(3) {
+            0 => tags.notify(key(dice.small(AUTHORS)).public()),
+            1 => tags.raw(TagKind(777), &[dice.small(3); 5]).unwrap(),
+            _ => tags.raw(TagKind(778), &[]).unwrap(),
+        };
+    }
+    tags
+}
+
+fn any_record(dice: &mut Dice) -> Record {
+    let author = dice.small(AUTHORS);
+    let signer = match dice.below(4) {
+        0 => SUBKEYS_FROM + dice.small(2),
+        1 if dice.below(3) == 0 => 50,
+        _ => author,
+    };
+    let kind = any_kind(dice);
+    let nanos = 1_000 + dice.below(TIMES);
+    let nonce = dice.small(3);
+    let payload = [dice.small(2)];
+    let tags = any_tags(dice);
+    build(author, signer, kind, nanos, nonce, tags, &payload)
+}
+
+/// The store as a list.
+#[derive(Default)]
+struct Model {
+    live: Vec<Arc<Entry>>,
+}
+
+impl Model {
+    /// What must become of a record, by the letter of the rules.
+    fn expect(&self, record: &Record) -> &'static str {
+        let view = record.view();
+        if view.kind().duplicates() == Duplicates::Ephemeral {
+            return "announced";
+        }
+        if self.live.iter().any(|entry| entry.record.id() == record.id()) {
+            return "duplicate";
+        }
+        if let Some(current) = self.current(record) {
+            let theirs = current.record.view();
+            let is_older = view.timestamp() < theirs.timestamp()
+                || (view.timestamp() == theirs.timestamp() && record.id() < current.record.id());
+            let signer = view.signer();
+            let is_unknown = signer == key(50).public();
+            if is_older {
+                return "older";
+            }
+            if theirs.signer() != signer && is_unknown {
+                return "refused";
+            }
+        }
+        "stored"
+    }
+
+    fn current(&self, record: &Record) -> Option<&Arc<Entry>> {
+        let view = record.view();
+        let is_replaceable = view.kind().duplicates() == Duplicates::Replaceable;
+        let mut live = self.live.iter();
+        live.find(|it| is_replaceable && it.record.view().address() == view.address())
+    }
+
+    fn add(&mut self, entry: &Arc<Entry>) {
+        if let Some(old) = self.current(&entry.record).map(|old| old.seq) {
+            self.live.retain(|it| it.seq != old);
+        }
+        self.live.push(Arc::clone(entry));
+    }
+
+    fn matching(&self, filter: &Filter, until: Seq) -> Vec<Arc<Entry>> {
+        let matches = |entry: &&Arc<Entry>| {
+            entry.seq <= until && filter.matches(&entry.record.view(), entry.received)
+        };
+        self.live.iter().filter(matches).cloned().collect()
+    }
+
+    fn check(&self, filter: &Filter, until: Seq, found: &[Arc<Entry>], what: &str) {
+        let times: Vec<Timestamp> = found.iter().map(|it| it.record.view().timestamp()).collect();
+        assert!(times.is_sorted_by(|a, b| a >= b), "order: {what}");
+        let expected = self.matching(filter, until);
+        let seqs = |entries: &[Arc<Entry>]| -> BTreeSet<Seq> {
+            entries.iter().map(|entry| entry.seq).collect()
+        };
+        assert_eq!(seqs(found), seqs(&expected), "content: {what}");
+        assert_eq!(found.len(), expected.len(), "twice: {what}");
+        for entry in found {
+            let same = expected.iter().find(|it| it.seq == entry.seq).unwrap();
+            assert_eq!(same.record, entry.record);
+            assert_eq!(
+                (same.received, same.roles, same.vouched, same.submitter),
+                (entry.received, entry.roles, entry.vouched, entry.submitter),
+            );
+        }
+    }
+}
+
+/// Submits `count` random records, some twice and some in one batch, and checks every outcome.
+fn fill(scene: &Scene, model: &mut Model, dice: &mut Dice, count: usize) {
+    let mut submitted: Vec<Record> = Vec::new();
+    while submitted.len() < count {
+        let mut batch = Vec::new();
+        for _ in 0..=dice.below(30) {
+            let record = match submitted.len() {
+                0 => any_record(dice),
+                len if dice.below(8) == 0 => {
+                    let which = dice.below(len as u64);
+                    submitted[usize::try_from(which).unwrap()].clone()
+                }
+                _ => any_record(dice),
+            };
+            submitted.push(record.clone());
+            batch.push(record);
+        }
+        let outcomes = scene.put_together(&batch);
+        let log = scene.seen.lock().unwrap().log.clone();
+        for (record, outcome) in batch.iter().zip(outcomes) {
+            assert_eq!(name_of(&outcome), model.expect(record));
+            match outcome {
+                Outcome::Stored(seq) => {
+                    let entry = log.iter().find(|entry| entry.seq == seq).unwrap();
+                    assert_eq!(entry.record, *record);
+                    model.add(entry);
+                }
+                Outcome::Duplicate(known) => assert_eq!(known.record, *record),
+                Outcome::Older(known) => {
+                    assert_eq!(known.seq, model.current(record).unwrap().seq);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The elements that a filter may have.
+const ELEMENTS: u32 = 12;
+
+/// A filter with the elements whose bits are set in `shape`.
+fn any_filter(dice: &mut Dice, shape: u32, model: &Model) -> Filter {
+    let some = |dice: &mut Dice| 1 + dice.below(3);
+    let keys = |dice: &mut Dice, from: u8, end: u8| -> Vec<PublicKey> {
+        (0..some(dice)).map(|_| key(from + dice.small(end)).public()).collect()
+    };
+    let any_time = |dice: &mut Dice| time(1_000 + dice.below(TIMES));
+    let received = |dice: &mut Dice| {
+        let which = usize::try_from(dice.below(model.live.len() as u64)).unwrap();
+        model.live[which].received
+    };
+    let mut filter = FilterBuilder::new();
+    for element in (0..ELEMENTS).filter(|bit| shape & (1 << bit) != 0) {
+        filter = match element {
+            0 => filter.authors(keys(dice, 0, AUTHORS + 1)),
+            1 if dice.below(2) == 0 => filter.signers(keys(dice, SUBKEYS_FROM, 3)),
+            1 => filter.signers(keys(dice, 0, AUTHORS)),
+            2 => filter.kinds((0..some(dice)).map(|_| any_kind(dice)).collect::<Vec<_>>()),
+            3 => filter.timestamps((0..12).map(|_| any_time(dice)).collect::<Vec<_>>()),
+            4 => filter.tags(any_tags(dice).raw(TagKind(778), &[]).unwrap()),
+            5 => filter.tags(any_tags(dice).notify(key(1).public())),
+            6 => filter.since(any_time(dice)),
+            7 => filter.until(any_time(dice)),
+            8 => filter.received_since(received(dice)),
+            9 => filter.received_until(received(dice)),
+            10 => {
+                let ids = model.live.iter().filter(|_| dice.below(3) == 0).take(60);
+                filter.exclude(ids.map(|it| it.record.id().prefix()).collect::<Vec<_>>())
+            }
+            _ => filter.exclude_tags(TagsBuilder::new().raw(TagKind(777), &[1; 5]).unwrap()),
+        };
+    }
+    filter.build().unwrap()
+}
+
+fn check_every_shape(scene: &Scene, model: &Model, dice: &mut Dice, what: &str) {
+    let tail = scene.store.tail();
+    for shape in 0..1 << ELEMENTS {
+        let filter = any_filter(dice, shape, model);
+        let rows = usize::try_from(1 + dice.below(40)).unwrap();
+        let until = match dice.below(3) {
+            0 => Seq::new(dice.below(tail.get() + 1)),
+            1 => tail,
+            _ => Seq::MAX,
+        };
+        let found = scene.query(&filter, until, rows);
+        let what = format!("{what}, shape {shape:#b}, rows {rows}, until {until}");
+        model.check(&filter, until, &found, &what);
+    }
+}
+
+fn check_groups(scene: &Scene, model: &Model) {
+    for entry in &model.live {
+        let id = Reference::Id(entry.record.id());
+        let found = scene.store.get(&id, 10).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].seq, entry.seq);
+        let address = entry.record.view().address();
+        let found = scene.store.get(&Reference::Address(address), 1_000).unwrap();
+        let is_here = |it: &&Arc<Entry>| it.record.view().address() == address;
+        assert_eq!(found.len(), model.live.iter().filter(is_here).count());
+        let newest = scene.store.get(&Reference::Address(address), 1).unwrap();
+        assert_eq!(newest[0].seq, found[0].seq);
+        let budget = PageBudget {
+            rows: 2,
+            ..PageBudget::default()
+        };
+        let paged = pages(&scene.store, &mut Cursor::of_group(address, Seq::MAX), budget);
+        let seqs = |entries: &[Arc<Entry>]| entries.iter().map(|it| it.seq).collect::<Vec<_>>();
+        assert_eq!(seqs(&paged), seqs(&found));
+    }
+}
+
+#[test]
+fn every_shape_of_filter_finds_what_a_search_by_hand_finds() {
+    for seed in [1, 2] {
+        println!("seed {seed}");
+        let mut dice = Dice::new(seed);
+        let mut scene = Scene::new();
+        let mut model = Model::default();
+        fill(&scene, &mut model, &mut dice, 300);
+        check_every_shape(&scene, &model, &mut dice, "in memory");
+        scene.store.close().unwrap();
+        fill(&scene, &mut model, &mut dice, 200);
+        check_every_shape(&scene, &model, &mut dice, "half in tables");
+        scene = scene.reopen();
+        fill(&scene, &mut model, &mut dice, 100);
+        scene.store.close().unwrap();
+        let index = scene.store.shared.db.index().unwrap();
+        let engine = scene.store.shared.db.engine();
+        engine.compact_range_cf(index, None::<&[u8]>, None::<&[u8]>);
+        check_every_shape(&scene, &model, &mut dice, "in tables");
+        check_groups(&scene, &model);
+        let report = scene.store.verify(&mut |_| {}).unwrap();
+        assert!(report.is_clean(), "{:?}", report.problems);
+    }
+}
+
+#[test]
+fn paging_finds_the_same_at_every_page_size() {
+    let seed = 7;
+    let mut dice = Dice::new(seed);
+    let scene = Scene::new();
+    let mut model = Model::default();
+    fill(&scene, &mut model, &mut dice, 250);
+    for shape in [0, 0b1, 0b10, 0b100, 0b101, 0b1_0000, 0b1_0101, 0b1000, 0b1_0000_0000] {
+        let filter = any_filter(&mut dice, shape, &model);
+        for rows in 1..60 {
+            let found = scene.query(&filter, Seq::MAX, rows);
+            model.check(&filter, Seq::MAX, &found, &format!("shape {shape:#b}, rows {rows}"));
+        }
+        for bytes in [1, 500, 2_000] {
+            let budget = PageBudget {
+                rows: 1_000,
+                bytes,
+                time: Duration::MAX,
+            };
+            let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
+            let found = pages(&scene.store, &mut cursor, budget);
+            model.check(&filter, Seq::MAX, &found, &format!("shape {shape:#b}, bytes {bytes}"));
+        }
+    }
+}
+
+#[test]
+fn pages_without_time_come_to_the_same_end() {
+    let seed = 8;
+    let mut dice = Dice::new(seed);
+    let scene = Scene::new();
+    let mut model = Model::default();
+    fill(&scene, &mut model, &mut dice, 400);
+    let budget = PageBudget {
+        rows: 50,
+        bytes: usize::MAX,
+        time: Duration::ZERO,
+    };
+    for shape in 0..1 << ELEMENTS {
+        let filter = any_filter(&mut dice, shape, &model);
+        let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
+        let found = pages(&scene.store, &mut cursor, budget);
+        model.check(&filter, Seq::MAX, &found, &format!("shape {shape:#b}"));
+    }
+}
+
+#[test]
+fn a_page_that_finds_nothing_in_its_time_ends_all_the_same() {
+    let scene = Scene::new();
+    for nanos in 0..300 {
+        scene.send(&build(1, 1, kind(1, UNIQUE), nanos, 1, TagsBuilder::new(), b""));
+    }
+    scene.keep(&build(1, 1, kind(1, UNIQUE), 1_000, 1, TagsBuilder::new(), b""));
+    let filter = FilterBuilder::new()
+        .kinds([kind(1, UNIQUE)])
+        .exclude_tags(TagsBuilder::new().raw(TagKind(5), b"x").unwrap());
+    let filter = filter.build().unwrap();
+    let budget = PageBudget {
+        time: Duration::ZERO,
+        ..PageBudget::default()
+    };
+    let mut cursor = Cursor::new(filter, Seq::MAX);
+    let mut pages = 0;
+    loop {
+        let page = scene.store.page(&mut cursor, &|_| false, budget).unwrap();
+        assert!(page.entries.is_empty());
+        pages += 1;
+        if page.done {
+            break;
+        }
+    }
+    assert!(pages > 5, "{pages}");
+}
+
+#[test]
+fn a_filter_of_the_largest_size_finds_the_few_that_match() {
+    let mut dice = Dice::new(9);
+    let scene = Scene::new();
+    let mut model = Model::default();
+    fill(&scene, &mut model, &mut dice, 200);
+    let kinds = (0..253).map(|number| kind(1_000 + number, UNIQUE));
+    let kinds: Vec<_> = kinds.chain([kind(2, VERSIONED)]).collect();
+    let people: Vec<_> = (100..160).chain(0..3).map(|n| key(n).public()).collect();
+    let mut tags = TagsBuilder::new().notify(key(1).public());
+    for n in 0..240 {
+        tags = tags.raw(TagKind(10_000 + n), &[]).unwrap();
+    }
+    let filters = [
+        FilterBuilder::new().authors(people.clone()).kinds(kinds.clone()),
+        FilterBuilder::new().authors(people.clone()),
+        FilterBuilder::new().signers(people.clone()),
+        FilterBuilder::new().kinds(kinds.clone()),
+        FilterBuilder::new().timestamps((0..254).map(|n| time(900 + n))),
+        FilterBuilder::new().tags(tags.clone()),
+        FilterBuilder::new().tags(tags).kinds(kinds).authors(people),
+    ];
+    for (number, filter) in filters.into_iter().enumerate() {
+        let filter = filter.build().unwrap();
+        for rows in [7, 500] {
+            let found = scene.query(&filter, Seq::MAX, rows);
+            assert!(!found.is_empty(), "filter {number}");
+            model.check(&filter, Seq::MAX, &found, &format!("filter {number}"));
+        }
+    }
+}
+
+#[test]
+fn an_author_of_many_kinds_is_read_in_order() {
+    let scene = Scene::new();
+    let mut model = Model::default();
+    let mut dice = Dice::new(10);
+    let records: Vec<_> = (0..700)
+        .map(|number| {
+            let nanos = dice.below(10_000);
+            build(1, 1, kind(number, UNIQUE), nanos, 1, TagsBuilder::new(), b"")
+        })
+        .collect();
+    scene.put_together(&records);
+    for entry in &scene.seen.lock().unwrap().log {
+        model.add(entry);
+    }
+    let filter = FilterBuilder::new().authors([key(1).public()]).build().unwrap();
+    for rows in [1, 20, 300, 1_000] {
+        let found = scene.query(&filter, Seq::MAX, rows);
+        model.check(&filter, Seq::MAX, &found, &format!("rows {rows}"));
+    }
+    let many = (300..340).map(|number| kind(number, UNIQUE));
+    let filter = FilterBuilder::new().authors([key(1).public()]).kinds(many);
+    let filter = filter.build().unwrap();
+    let found = scene.query(&filter, Seq::MAX, 7);
+    assert_eq!(found.len(), 40);
+    model.check(&filter, Seq::MAX, &found, "forty of the kinds");
+}
+
+#[test]
+fn the_log_is_read_in_its_order_from_any_place() {
+    let mut dice = Dice::new(11);
+    let scene = Scene::new();
+    let mut model = Model::default();
+    fill(&scene, &mut model, &mut dice, 150);
+    let tail = scene.store.tail();
+    for after in 0..=tail.get() {
+        let budget = PageBudget {
+            rows: 7,
+            ..PageBudget::default()
+        };
+        let mut position = Seq::new(after);
+        let mut found = Vec::new();
+        while position < tail {
+            let page = scene.store.read_log(position, budget).unwrap();
+            assert!(page.next > position && page.entries.len() <= 7);
+            position = page.next;
+            found.extend(page.entries.iter().map(|entry| entry.seq));
+        }
+        let live = model.live.iter().map(|entry| entry.seq);
+        let mut expected: Vec<_> = live.filter(|seq| seq.get() > after).collect();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "after {after}");
+    }
+    let page = scene.store.read_log(tail, PageBudget::default()).unwrap();
+    assert_eq!((page.entries.len(), page.next), (0, tail));
+}

@@ -1,0 +1,197 @@
+//! Opening what a crash, a fault or another version left.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use super::support::{REPLACEABLE, Scene, UNIQUE, build, key, kind, record, settings};
+use crate::{
+    base::Seq,
+    store::{Damage, Store, StoreError, database},
+    wire::{Reference, TagsBuilder},
+};
+
+fn copy(from: &Path) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.path().join(file.file_name())).unwrap();
+    }
+    to
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    let is_one = |path: &PathBuf| path.extension().is_some_and(|it| it == extension);
+    let mut files: Vec<_> = files.filter(is_one).collect();
+    files.sort();
+    files
+}
+
+/// The write-ahead log that is being written.
+fn write_ahead(dir: &Path) -> PathBuf {
+    files(dir, "log").pop().unwrap()
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 0x10;
+    fs::write(path, bytes).unwrap();
+}
+
+fn open_error(dir: &Path) -> StoreError {
+    Store::open(dir, settings()).unwrap_err()
+}
+
+#[test]
+fn whatever_was_synced_survives_a_torn_end_of_the_write_ahead_log() {
+    let scene = Scene::new();
+    let wal = write_ahead(scene.path());
+    let mut synced = vec![fs::metadata(&wal).unwrap().len()];
+    let mut records = Vec::new();
+    for n in 0..12 {
+        let duplicates = if n % 3 == 0 { REPLACEABLE } else { UNIQUE };
+        let payload = vec![1; usize::try_from(n * 97).unwrap()];
+        let record = build(1, 1, kind(1, duplicates), n, 1, TagsBuilder::new(), &payload);
+        scene.keep(&record);
+        records.push(record);
+        synced.push(fs::metadata(&wal).unwrap().len());
+    }
+    let crashed = copy(scene.path());
+    let name = wal.file_name().unwrap();
+    let whole = *synced.last().unwrap();
+    for cut in (synced[0]..=whole).step_by(61).chain(synced.iter().copied()) {
+        let dir = copy(crashed.path());
+        let file = fs::File::options().write(true).open(dir.path().join(name)).unwrap();
+        file.set_len(cut).unwrap();
+        let store = Store::open(dir.path(), settings()).unwrap();
+        let kept = synced.iter().filter(|end| **end <= cut).count() - 1;
+        assert_eq!(store.tail(), Seq::new(kept as u64), "cut at {cut} of {whole}");
+        if let Some(last) = records[..kept].last() {
+            assert_eq!(store.get(&Reference::Id(last.id()), 1).unwrap().len(), 1);
+        }
+        let report = store.verify(&mut |_| {}).unwrap();
+        assert!(report.is_clean(), "cut at {cut}: {:?}", report.problems);
+    }
+}
+
+#[test]
+fn a_flipped_bit_inside_the_write_ahead_log_is_an_error_and_loses_nothing_silently() {
+    let scene = Scene::new();
+    let wal = write_ahead(scene.path());
+    let start = fs::metadata(&wal).unwrap().len();
+    for n in 0..6 {
+        scene.keep(&record(1, kind(1, UNIQUE), n));
+    }
+    let end = fs::metadata(&wal).unwrap().len();
+    let name = wal.file_name().unwrap();
+    for at in (start..end).step_by(29) {
+        let dir = copy(scene.path());
+        flip(&dir.path().join(name), usize::try_from(at).unwrap());
+        let opened = Store::open(dir.path(), settings());
+        // A length that was made longer than the file looks like a torn end: what is in front of
+        // it is all there is. Anything else must be refused.
+        match opened {
+            Err(StoreError::Corrupt(_)) => {}
+            Ok(store) => {
+                assert!(store.tail() < Seq::new(6));
+                assert!(store.verify(&mut |_| {}).unwrap().is_clean());
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_database_that_is_open_is_locked() {
+    let scene = Scene::new();
+    assert!(matches!(open_error(scene.path()), StoreError::Locked));
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_an_older_program_leaves_it_alone() {
+    let scene = Scene::new();
+    scene.keep(&record(1, kind(1, UNIQUE), 1));
+    let db = &scene.store.shared.db;
+    let newer = (database::SCHEMA + 1).to_be_bytes();
+    db.engine().put_cf(db.meta().unwrap(), database::SCHEMA_KEY, newer).unwrap();
+    let dir = copy(scene.path());
+    let before = files(dir.path(), "sst");
+    let error = open_error(dir.path());
+    assert!(matches!(error, StoreError::NewerSchema { found: 2, known: 1 }));
+    assert_eq!(error.to_string(), "database has schema 2, this program reads up to 1");
+    assert_eq!(files(dir.path(), "sst"), before);
+}
+
+#[test]
+fn meta_values_that_are_missing_are_damage() {
+    for (name, expected) in [
+        (database::SCHEMA_KEY, Damage::Meta("schema")),
+        (database::SECRET_KEY, Damage::Meta("digest-key")),
+    ] {
+        let scene = Scene::new();
+        scene.keep(&record(1, kind(1, UNIQUE), 1));
+        let db = &scene.store.shared.db;
+        db.engine().delete_cf(db.meta().unwrap(), name).unwrap();
+        let dir = copy(scene.path());
+        let error = open_error(dir.path());
+        assert!(matches!(error, StoreError::Damaged(found) if found == expected), "{error:?}");
+    }
+}
+
+#[test]
+fn remains_without_their_current_file_are_left_alone() {
+    let scene = Scene::new();
+    scene.keep(&record(1, kind(1, UNIQUE), 1));
+    let dir = scene.close();
+    fs::remove_file(dir.path().join("CURRENT")).unwrap();
+    let before = fs::read_dir(dir.path()).unwrap().count();
+    assert!(matches!(open_error(dir.path()), StoreError::Remains));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before);
+}
+
+#[test]
+fn a_gap_near_the_end_of_the_log_is_damage() {
+    for gap in [1, 2, 4] {
+        let scene = Scene::new();
+        for n in 0..5 {
+            scene.keep(&record(1, kind(1, UNIQUE), n));
+        }
+        let db = &scene.store.shared.db;
+        let missing = Seq::new(gap);
+        db.engine().delete_cf(db.log().unwrap(), missing.to_be_bytes()).unwrap();
+        let dir = copy(scene.path());
+        let error = open_error(dir.path());
+        let expected = Damage::Missing(missing);
+        assert!(matches!(error, StoreError::Damaged(found) if found == expected), "{error:?}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_an_error() {
+    let scene = Scene::new();
+    scene.keep(&record(1, kind(1, UNIQUE), 1));
+    let dir = scene.close();
+    let table = files(dir.path(), "sst").pop().unwrap();
+    fs::remove_file(table).unwrap();
+    assert!(Store::open(dir.path(), settings()).is_err());
+}
+
+#[test]
+fn a_store_in_a_new_directory_is_empty_and_one_that_was_closed_is_not() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("a").join("b");
+    let store = Store::open(&path, settings()).unwrap();
+    assert_eq!(store.tail(), Seq::ZERO);
+    assert!(store.users().unwrap().is_empty());
+    assert!(store.verify(&mut |_| {}).unwrap().is_clean());
+    drop(store);
+    let scene = Scene::new();
+    assert_eq!(scene.writer.register_user(key(1).public()), crate::store::Registration::Added);
+    let dir = scene.close();
+    let store = Store::open(dir.path(), settings()).unwrap();
+    assert_eq!(store.tail(), Seq::new(1));
+}
