@@ -268,6 +268,9 @@ pub const CLIENT_QUEUE_MAX_MESSAGES: usize = 256;
 /// caller; past it the stream is neither written nor read. One largest message must fit.
 pub const CLIENT_QUEUE_MAX_BYTES: usize = 2 << 20;
 
+/// Submissions of one client stream without an answer, those included that nobody waits for any more.
+pub const CLIENT_SUBMISSIONS_MAX: usize = 1 << 16;
+
 /// Keys whose curve points one open query remembers; an author's records come in runs.
 pub const CLIENT_KEYS_REMEMBERED_MAX: usize = 256;
 
@@ -281,8 +284,8 @@ pub const FOLLOW_OVERLAP_LOCAL_CLOCK: Duration = Duration::from_secs(300);
 /// Interval of the proofs of delivery of a subscription that waits for records.
 pub const FOLLOW_PROOF_INTERVAL: Duration = Duration::from_secs(45);
 
-/// Most record IDs that a followed subscription remembers: 5 800 records a second that keep up.
-/// One takes about 100 bytes.
+/// Most record IDs that a followed subscription remembers: those of 105 seconds, which is twice
+/// the overlap and one interval of proofs, at 5 000 records a second. One takes about 100 bytes.
 pub const FOLLOW_REMEMBERED_MAX_RECORDS: usize = 1 << 19;
 
 /// First wait before a lost subscription connects again.

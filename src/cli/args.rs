@@ -26,11 +26,23 @@ pub(super) struct Arguments {
 #[command(next_help_heading = "Common options")]
 pub(super) struct Common {
     /// The server: a known name, mosrv0KEY@HOST:PORT, mosaic://HOST:PORT/ or HOST:PORT
-    #[arg(long, global = true, value_name = "SERVER", env = "MOSAIC_SERVER")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SERVER",
+        env = "MOSAIC_SERVER",
+        hide_env_values = true
+    )]
     pub(super) server: Option<String>,
 
     /// File with your secret key, plain or encrypted [default: `key` in the config directory]
-    #[arg(long, global = true, value_name = "FILE", env = "MOSAIC_KEY")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "MOSAIC_KEY",
+        hide_env_values = true
+    )]
     pub(super) key: Option<PathBuf>,
 
     /// Do not sign in to the server, even though there is a key
@@ -42,7 +54,13 @@ pub(super) struct Common {
     pub(super) password_file: Option<PathBuf>,
 
     /// Directory of the key and the known servers [default: ~/.config/mosaic]
-    #[arg(long, global = true, value_name = "DIR", env = "MOSAIC_CONFIG_DIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "MOSAIC_CONFIG_DIR",
+        hide_env_values = true
+    )]
     pub(super) config_dir: Option<PathBuf>,
 
     /// Remember a server's key at first use without asking

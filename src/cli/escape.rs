@@ -1,5 +1,9 @@
 //! Strangers' text made harmless: what a terminal would obey or hide is written out.
 
+use std::io::{self, Write};
+
+use serde_json::ser::Formatter;
+
 /// `text` in one line: line ends are written out too.
 pub(super) fn escape_line(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -25,6 +29,29 @@ fn push(safe: &mut String, character: char) {
         '\t' => safe.push_str("\\t"),
         _ if is_harmless(character) => safe.push(character),
         _ => safe.extend(character.escape_unicode()),
+    }
+}
+
+/// JSON whose strings hold no character that a terminal would obey or hide, so that it can be looked
+/// at as it is. To a program it says the same.
+pub(super) struct HarmlessJson;
+
+impl Formatter for HarmlessJson {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some((place, harmful)) = rest.char_indices().find(|(_, it)| !is_harmless(*it)) {
+            let (before, from_here) = rest.split_at(place);
+            writer.write_all(before.as_bytes())?;
+            for unit in harmful.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = from_here.strip_prefix(harmful).unwrap_or_default();
+        }
+        writer.write_all(rest.as_bytes())
     }
 }
 
@@ -64,6 +91,18 @@ mod tests {
         for character in ('\0'..='\u{10ffff}').filter(|character| character.is_control()) {
             assert!(!escape_line(&character.to_string()).contains(character));
         }
+    }
+
+    #[test]
+    fn json_is_harmless_and_says_the_same() {
+        let text = "a\u{9b}2J \u{7f} \u{202e}x\u{e0041}\u{1b}\n\"größer\"";
+        let mut json = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut json, HarmlessJson);
+        serde::Serialize::serialize(text, &mut serializer).unwrap();
+        let json = String::from_utf8(json).unwrap();
+        assert!(json.chars().all(is_harmless), "{json}");
+        assert!(json.contains("größer"));
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
     }
 
     #[test]

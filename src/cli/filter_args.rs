@@ -22,7 +22,8 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "MOPUB0")]
     signer: Vec<PublicKey>,
 
-    /// Of that kind, by name or 16 hexadecimal digits; repeat it for any of several
+    /// Of that kind: microblog, reply, blog, chat, profile, key-schedule, or 16 hexadecimal digits;
+    /// repeat it for any of several
     #[arg(long, value_name = "KIND")]
     kind: Vec<Kind>,
 

@@ -156,7 +156,10 @@ impl Said {
         let per_stream = limits.subscriptions_per_stream;
         let streams = format!("{} a connection, {per_stream} queries each", limits.streams);
         line(out, "streams", &streams)?;
-        let rate = format!("{} a second", limits.submissions_per_second);
+        let rate = match limits.submissions_per_second {
+            u64::MAX => "no limit".to_owned(),
+            rate => format!("{rate} a second"),
+        };
         line(out, "submissions", &rate)?;
         match limits.retention_seconds {
             Some(seconds) => line(out, "kept", &format!("{seconds} seconds")),

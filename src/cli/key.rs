@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::args::KeyCommand;
 use super::context::{Context, make_dir};
 use super::error::{CliError, Exit};
-use super::password;
 use super::rows::{Blob, KeyRow};
+use super::{password, say};
 use crate::identity::key_file::{self, KeyFileError};
 use crate::wire::SecretKey;
 
@@ -29,6 +29,7 @@ pub(super) fn run(context: &Context, command: &KeyCommand) -> Result<Exit, CliEr
             }
             let cost = encrypt.then_some(*log_n);
             store(context, &path, &key, cost).map_err(|error| error.at(&path))?;
+            say(&format!("made a new key in {}", path.display()));
             key
         }
         KeyCommand::Show { secret } => {
@@ -55,8 +56,7 @@ fn replace(context: &Context, path: &Path, cost: Option<u8>) -> Result<SecretKey
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let beside = PathBuf::from(name);
-    let written = store(context, &beside, &key, cost).map_err(|error| error.at(&beside));
-    written?;
+    store(context, &beside, &key, cost).map_err(|error| error.at(&beside))?;
     fs::rename(&beside, path).map_err(|source| CliError::Write {
         path: path.to_owned(),
         source,

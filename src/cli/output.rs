@@ -5,8 +5,10 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::Serializer;
 
 use super::error::CliError;
+use super::escape::HarmlessJson;
 
 /// The form of the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +41,11 @@ impl Output {
     /// Standard output, or the file at `path`.
     ///
     /// # Errors
-    /// [`CliError::Write`]: the file cannot be made.
+    /// [`CliError::Write`]: the file cannot be made. [`CliError::BadValue`]: bytes for a terminal.
     pub(super) fn open(format: Format, path: Option<&Path>) -> Result<Self, CliError> {
+        if path.is_none() && format == Format::MessagePack {
+            refuse_terminal("--msgpack")?;
+        }
         let (writer, is_terminal): (Box<dyn Write + Send>, bool) = match path {
             None => (Box::new(io::stdout()), io::stdout().is_terminal()),
             Some(path) => (Box::new(create(path)?), false),
@@ -69,9 +74,12 @@ impl Output {
     pub(super) fn row(&mut self, row: &impl Row) -> Result<(), CliError> {
         match self.format {
             Format::Human => row.write_text(&mut self.writer),
-            Format::Json => serde_json::to_writer(&mut self.writer, row)
-                .map_err(io::Error::from)
-                .and_then(|()| self.writer.write_all(b"\n")),
+            Format::Json => {
+                let out = &mut self.writer;
+                let mut serializer = Serializer::with_formatter(&mut *out, HarmlessJson);
+                let written = row.serialize(&mut serializer).map_err(io::Error::from);
+                written.and_then(|()| out.write_all(b"\n"))
+            }
             Format::MessagePack => {
                 rmp_serde::encode::write_named(&mut self.writer, row).map_err(io::Error::other)
             }
@@ -108,9 +116,11 @@ impl RawOutput {
     /// The file at `path`; `-` is standard output.
     ///
     /// # Errors
-    /// [`CliError::Write`]: the file cannot be made.
+    /// [`CliError::Write`]: the file cannot be made. [`CliError::BadValue`]: standard output is a
+    /// terminal.
     pub(super) fn open(path: &Path) -> Result<Self, CliError> {
         let writer: Box<dyn Write + Send> = if path == Path::new("-") {
+            refuse_terminal("--raw")?;
             Box::new(io::stdout())
         } else {
             Box::new(create(path)?)
@@ -148,6 +158,17 @@ impl RawOutput {
             source,
         }
     }
+}
+
+/// Strangers' bytes as they are would have a terminal do what they say.
+fn refuse_terminal(what: &'static str) -> Result<(), CliError> {
+    if !io::stdout().is_terminal() {
+        return Ok(());
+    }
+    Err(CliError::BadValue {
+        what,
+        why: "standard output is a terminal; name a file, or use a pipe".into(),
+    })
 }
 
 fn create(path: &Path) -> Result<File, CliError> {

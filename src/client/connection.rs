@@ -1,5 +1,6 @@
 //! The client: a connection on which HELLO was said.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{ConnectError, RequestError, StreamEnd};
@@ -49,7 +50,7 @@ impl Default for Options {
 pub struct Client {
     connection: RawConnection,
     main: Stream,
-    applications: Vec<u32>,
+    applications: Arc<[u32]>,
     timeout: Duration,
 }
 
@@ -91,7 +92,7 @@ impl Client {
         Ok(Self {
             connection,
             main,
-            applications,
+            applications: applications.into(),
             timeout: options.timeout,
         })
     }

@@ -65,6 +65,8 @@ struct State {
     /// `None` for a query that was abandoned: what still comes for it is dropped.
     queries: HashMap<QueryId, Option<mpsc::Sender<Reply>>>,
     submissions: HashMap<[u8; 32], VecDeque<oneshot::Sender<ResultCode>>>,
+    /// How many there are in all.
+    unanswered: usize,
     extensions: HashMap<u16, oneshot::Sender<ExtensionReply>>,
     hello: Option<oneshot::Sender<HelloAck>>,
     abandoned: Vec<QueryId>,
@@ -115,6 +117,10 @@ impl Table {
     ) -> Result<oneshot::Receiver<ResultCode>, RequestError> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.running()?;
+        if state.unanswered >= limits::CLIENT_SUBMISSIONS_MAX {
+            return Err(RequestError::TooManyOpen);
+        }
+        state.unanswered += 1;
         let waiting = state.submissions.entry(id_prefix).or_default();
         waiting.push_back(sender);
         Ok(receiver)
@@ -368,6 +374,7 @@ fn answer_submission(state: &mut State, id_prefix: &[u8; 32], result: ResultCode
     if waiting.is_empty() {
         state.submissions.remove(id_prefix);
     }
+    state.unanswered = state.unanswered.saturating_sub(1);
 }
 
 /// How long a server that reads no more has for its last words.

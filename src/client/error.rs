@@ -131,9 +131,9 @@ pub enum RequestError {
         /// The server's words, for people; escape them before a terminal shows them.
         why: Option<String>,
     },
-    /// As many queries are open on this stream as
-    /// [`STREAM_QUERIES_MAX`](crate::base::limits::STREAM_QUERIES_MAX) allows.
-    #[error("too many queries are open on this stream")]
+    /// As many requests are open on this stream as [`limits`](crate::base::limits) allows:
+    /// `STREAM_QUERIES_MAX` queries, `CLIENT_SUBMISSIONS_MAX` submissions.
+    #[error("too many requests are open on this stream")]
     TooManyOpen,
 }
 

@@ -4,7 +4,7 @@
 //! |------|------|
 //! | `keys.rs` | the one list of known keys, their environment names, the nearest known key |
 //! | `raw.rs` | the shape of the file, with every default |
-//! | `sources.rs` | which source says what: defaults, file, environment, `--set` |
+//! | `sources/` | which source says what: defaults, file, environment, `--set` |
 //! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
 //! | `template.rs` | the file that `mosaicd init` writes |
 //! | `checked.rs` | what `Config` holds |

@@ -95,14 +95,27 @@ fn everything() -> Sees {
 #[derive(Clone, Debug)]
 enum Step {
     /// Entries become readable in the log, but are not published yet.
-    Write { count: usize, first: usize },
+    Write {
+        count: usize,
+        first: usize,
+    },
     /// Everything written is published.
     Publish,
-    Announce { record: usize },
-    Subscribe { filter: usize },
+    Announce {
+        record: usize,
+    },
+    Subscribe {
+        filter: usize,
+    },
     /// A subscription takes what waits, and reads the log in pages where it has to.
-    Take { subscription: usize, count: usize, page: usize },
-    Drop { subscription: usize },
+    Take {
+        subscription: usize,
+        count: usize,
+        page: usize,
+    },
+    Drop {
+        subscription: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -318,13 +331,14 @@ fn a_full_mailbox_is_emptied_first_and_then_says_where_the_log_has_to_be_read() 
         };
         assert_eq!(entry.seq, Seq::new(seq));
     }
-    let is_behind_after = |delivery: Option<Delivery>, seq: u64| {
-        matches!(delivery, Some(Delivery::Behind { after }) if after == Seq::new(seq))
-    };
+    let is_behind_after = |delivery: Option<Delivery>, seq: u64| matches!(delivery, Some(Delivery::Behind { after }) if after == Seq::new(seq));
     assert!(is_behind_after(subscription.try_next(), 7 + bound));
     assert!(!subscription.caught_up(Seq::new(9 + bound)));
     assert!(is_behind_after(subscription.try_next(), 9 + bound));
-    assert!(!subscription.caught_up(Seq::new(11 + bound)), "one is missing");
+    assert!(
+        !subscription.caught_up(Seq::new(11 + bound)),
+        "one is missing"
+    );
     assert!(subscription.caught_up(Seq::new(12 + bound)));
     assert!(subscription.try_next().is_none());
 }
@@ -336,7 +350,9 @@ fn a_mailbox_holds_no_more_bytes_than_its_bound_unless_it_is_one_record() {
     let large = record(1, 1, Kind::CHAT_MESSAGE, 1, &[], MAILBOX_MAX_BYTES);
     fanout.publish(&[entry(1, &large), entry(2, &records()[0])]);
     assert!(matches!(subscription.try_next(), Some(Delivery::Live(_))));
-    assert!(matches!(subscription.try_next(), Some(Delivery::Behind { after }) if after == Seq::new(1)));
+    assert!(
+        matches!(subscription.try_next(), Some(Delivery::Behind { after }) if after == Seq::new(1))
+    );
 }
 
 #[test]
@@ -351,8 +367,12 @@ fn a_subscription_hears_of_nothing_that_its_reader_may_not_see() {
     open.store(true, Ordering::SeqCst);
     fanout.publish(&[entry(2, &records()[0])]);
     assert_eq!(fanout.announce(&entry(0, &records()[0])), 1);
-    assert!(matches!(subscription.try_next(), Some(Delivery::Live(entry)) if entry.seq == Seq::new(2)));
-    assert!(matches!(subscription.try_next(), Some(Delivery::Live(entry)) if entry.seq == Seq::ZERO));
+    assert!(
+        matches!(subscription.try_next(), Some(Delivery::Live(entry)) if entry.seq == Seq::new(2))
+    );
+    assert!(
+        matches!(subscription.try_next(), Some(Delivery::Live(entry)) if entry.seq == Seq::ZERO)
+    );
     assert!(subscription.try_next().is_none());
 }
 

@@ -14,10 +14,7 @@ pub(super) trait LinkReader: Send {
     ///
     /// # Cancel safety
     /// Must be cancel safe: a future that is dropped before it is ready took nothing.
-    fn read(
-        &mut self,
-        chunks: &mut [Bytes],
-    ) -> impl Future<Output = Result<usize, Broken>> + Send;
+    fn read(&mut self, chunks: &mut [Bytes]) -> impl Future<Output = Result<usize, Broken>> + Send;
 
     /// Waits until the peer abandons its half, without reading; for good if that cannot happen
     /// any more.

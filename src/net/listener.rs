@@ -171,7 +171,10 @@ async fn accept(
         trace_panic(joined);
     }
     endpoint.close(error_code(ResultCode::ShuttingDown), &[]);
-    if timeout(ENDPOINT_IDLE_TIMEOUT, endpoint.wait_idle()).await.is_err() {
+    if timeout(ENDPOINT_IDLE_TIMEOUT, endpoint.wait_idle())
+        .await
+        .is_err()
+    {
         debug!(%address, "peers did not acknowledge the end in time");
     }
     outcome
@@ -180,12 +183,7 @@ async fn accept(
 impl Door {
     /// Decides about one attempt to connect. Nothing is done for a source address that has not
     /// proved itself but to ask it for the proof, which costs us one packet and no memory.
-    fn admit(
-        self: &Arc<Self>,
-        incoming: Incoming,
-        signals: &Watch,
-        connections: &mut JoinSet<()>,
-    ) {
+    fn admit(self: &Arc<Self>, incoming: Incoming, signals: &Watch, connections: &mut JoinSet<()>) {
         if !incoming.remote_address_validated() {
             // An error hands the attempt back where it bears a proof, which was just ruled out.
             drop(incoming.retry());

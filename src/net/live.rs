@@ -13,10 +13,7 @@ use crate::store::{Entry, LogPage, PageBudget, StoreError};
 ///
 /// # Errors
 /// Every [`Stop`] but [`Stop::TooOpen`]; it never ends otherwise.
-pub(super) async fn follow(
-    request: &Request,
-    subscription: &mut Subscription,
-) -> Result<(), Stop> {
+pub(super) async fn follow(request: &Request, subscription: &mut Subscription) -> Result<(), Stop> {
     loop {
         match subscription.next().await {
             Delivery::Live(first) => deliver(request, subscription, first).await?,

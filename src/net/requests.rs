@@ -12,7 +12,7 @@ use super::live;
 use super::readers::{ReaderPanicked, Readers};
 use super::sight::Sight;
 use super::stored::Stored;
-use crate::base::limits::STREAM_PAGES_MAX;
+use crate::base::limits::{STREAM_PAGES_MAX, STREAM_QUERIES_MAX};
 use crate::fanout::Fanout;
 use crate::session::{Event, ReadRequest, Ticket};
 use crate::store::{Entry, Store, StoreError};
@@ -123,21 +123,22 @@ impl Requests {
         }
     }
 
-    /// Waits for what a read has to tell.
+    /// Whether so many cancelled reads have not come to their end yet that no more should begin:
+    /// a few bytes of a peer begin a read and replace it by the next one.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.tasks.len() >= 2 * STREAM_QUERIES_MAX
+    }
+
+    /// Waits for what a read has to tell; `None` where one has only come to its end.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> Told {
-        loop {
-            let told = tokio::select! {
-                // We hold a sender ourselves, so the channel never closes.
-                Some(told) = self.told.recv() => self.still_wanted(told),
-                Some(joined) = self.tasks.join_next_with_id() => {
-                    self.joined(joined.map(|(id, ())| id))
-                }
-            };
-            if let Some(told) = told {
-                return told;
+    pub(super) async fn next(&mut self) -> Option<Told> {
+        tokio::select! {
+            // We hold a sender ourselves, so the channel never closes.
+            Some(told) = self.told.recv() => self.still_wanted(told),
+            Some(joined) = self.tasks.join_next_with_id() => {
+                self.joined(joined.map(|(id, ())| id))
             }
         }
     }

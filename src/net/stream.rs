@@ -88,7 +88,7 @@ enum Woken {
     Ended(Result<(), Broken>),
     Read(Result<usize, Broken>),
     Written(Result<(), Broken>),
-    Request(Told),
+    Request(Option<Told>),
     Submitted(Vec<(Ticket, ResultCode)>),
     Signal(Signal),
     Deadline,
@@ -170,7 +170,8 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 written?;
                 self.outbox.written();
             }
-            Woken::Request(told) => self.tell(told.into_event()),
+            Woken::Request(Some(told)) => self.tell(told.into_event()),
+            Woken::Request(None) => {}
             Woken::Submitted(results) => {
                 for (ticket, result) in results {
                     self.tell(Event::Submitted { ticket, result });
@@ -218,7 +219,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
 
     fn wants_bytes(&self) -> bool {
         let stream = &self.stream;
-        self.outbox.has_room() && !stream.submissions.is_blocked() && stream.session.wants_bytes()
+        self.outbox.has_room()
+            && !stream.submissions.is_blocked()
+            && !stream.requests.is_crowded()
+            && stream.session.wants_bytes()
     }
 
     /// Tells the session of an event, and carries out all it asks for.

@@ -148,7 +148,6 @@ impl Behind {
             settings: Arc::new(Settings {
                 gate: Arc::new(Gate::dev(RoleSet::ALL, NOW)),
                 rules: Arc::new(rules()),
-                apps: Vec::new(),
                 refuse_wide_filters: false,
             }),
             directory: Arc::new(Directory::new(Arc::new(NoSchedules))),
@@ -388,7 +387,8 @@ impl MemoryPeer {
             let has_news = |pipe: &Pipe| pipe.finished || !pipe.sent.is_empty();
             soon(self.changes.wait_for(has_news)).await.unwrap();
             let mut bytes = Bytes::new();
-            self.pipe.send_modify(|pipe| bytes = pipe.sent.split().freeze());
+            self.pipe
+                .send_modify(|pipe| bytes = pipe.sent.split().freeze());
             if bytes.is_empty() {
                 return None;
             }

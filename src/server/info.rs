@@ -108,7 +108,7 @@ impl InfoSource for Info {
                     Peer::Anonymous => limits::ANONYMOUS_STREAMS_MAX.into(),
                     Peer::Known(_) => limits::KNOWN_STREAMS_MAX.into(),
                 },
-                submissions_per_second: u64::MAX,
+                submissions_per_second: NO_RATE,
                 retention_seconds: None,
             },
             registration: if self.users.is_open() {
@@ -123,7 +123,7 @@ impl InfoSource for Info {
 }
 
 /// The applications that a list can name. Where all are served, those that are known by name.
-pub(super) fn application_ids(applications: &Applications) -> Vec<u32> {
+fn application_ids(applications: &Applications) -> Vec<u32> {
     match applications {
         Applications::Any => NAMED_APPLICATIONS.to_vec(),
         Applications::Listed(listed) => {
@@ -136,6 +136,9 @@ pub(super) fn application_ids(applications: &Applications) -> Vec<u32> {
 fn wide(bound: usize) -> u64 {
     u64::try_from(bound).unwrap_or(u64::MAX)
 }
+
+/// No rate is set; larger numbers do not survive every reader of JSON.
+const NO_RATE: u64 = u32::MAX as u64;
 
 /// The version of the Mosaic specification that is spoken.
 const SPEC: &str = "0.8";

@@ -2,7 +2,7 @@
 //!
 //! | file | owns |
 //! |------|------|
-//! | `start.rs` | [`Server`]: building the parts in the order in which they depend on each other |
+//! | `start/` | [`Server`]: building the parts in the order in which they depend on each other |
 //! | `shutdown.rs` | the order in which they stop, and how long each may take |
 //! | `ingest.rs` | the way of a submission: network -> verification -> writer |
 //! | `judge.rs` | where policy meets the store: roles and replies, in the order of the log |

@@ -109,7 +109,7 @@ impl Connection {
     fn granted(&self, asked: &[u32]) -> Vec<u32> {
         let mut granted = Vec::new();
         for app in asked {
-            let is_served = *app == EXTENSION_APP || self.settings.apps.contains(app);
+            let is_served = *app == EXTENSION_APP || self.settings.serves(*app);
             if is_served && !granted.contains(app) {
                 granted.push(*app);
             }

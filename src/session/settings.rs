@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::Role;
 use crate::policy::{Gate, Rules};
 
 /// What all connections of a listener have in common.
@@ -11,9 +12,17 @@ pub struct Settings {
     pub gate: Arc<Gate>,
     /// Whom and what the server serves.
     pub rules: Arc<Rules>,
-    /// The applications that HELLO ACK grants to those who ask for them. The extension set of
-    /// this server is granted beside them and is not listed here.
-    pub apps: Vec<u32>,
     /// Whether a filter without a narrow element is refused with `TOO_OPEN`.
     pub refuse_wide_filters: bool,
+}
+
+impl Settings {
+    /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left
+    /// here at this moment. The user roles take records of every application.
+    pub(super) fn serves(&self, app: u32) -> bool {
+        self.gate.open().iter().any(|role| match role {
+            Role::Outbox | Role::Inbox | Role::Encryption => true,
+            Role::Application => self.rules.applications.apps.serves(app),
+        })
+    }
 }

@@ -377,3 +377,97 @@ fn field<const AT: usize, const N: usize, const M: usize>(bytes: &[u8; M]) -> [u
 const SEQ_BITS: u32 = 48;
 
 const _: () = assert!(PREFIX_BYTES + 16 == KEY_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{RecordBuilder, SecretKey, TagKind, TagsBuilder};
+
+    fn secret() -> Secret {
+        Secret::new([1; 32])
+    }
+
+    fn record(kind: Kind, nanos: u64, tags: TagsBuilder, signer: u8) -> crate::wire::Record {
+        let author = SecretKey::from_seed([1; 32]).public();
+        RecordBuilder::new(kind, author)
+            .timestamp(Timestamp::from_nanos(nanos).unwrap())
+            .tags(tags)
+            .sign(&SecretKey::from_seed([signer; 32]))
+            .unwrap()
+    }
+
+    fn tables(record: &crate::wire::Record) -> Vec<u8> {
+        let keys = secret().record_keys(&record.view(), Seq::new(1));
+        assert!(keys.is_sorted_by(|a, b| a < b), "sorted, each once");
+        keys.iter().map(|key| key[0]).collect()
+    }
+
+    #[test]
+    fn a_record_has_the_keys_that_its_fields_ask_for() {
+        let none = TagsBuilder::new;
+        assert_eq!(tables(&record(Kind::BLOG_POST, 5, none(), 1)), [1, 2, 3, 6]);
+        assert_eq!(tables(&record(Kind::BLOG_POST, 5, none(), 2)), [1, 2, 3, 5, 6]);
+        let twice = none().raw(TagKind(9), b"a").unwrap().raw(TagKind(9), b"a").unwrap();
+        let three = twice.raw(TagKind(9), b"b").unwrap();
+        assert_eq!(tables(&record(Kind::BLOG_POST, 5, three, 1)), [1, 2, 3, 4, 4, 6]);
+        let subkey = || none().subkey(SecretKey::from_seed([3; 32]).public());
+        assert_eq!(tables(&record(Kind::BLOG_POST, 5, subkey(), 1)), [1, 2, 3, 4, 6]);
+        let schedule = record(Kind::KEY_SCHEDULE, 5, subkey(), 1);
+        assert_eq!(tables(&schedule), [1, 2, 3, 4, 6, 7]);
+    }
+
+    #[test]
+    fn the_bytes_of_a_key_are_these() {
+        let record = record(Kind::BLOG_POST, 5, TagsBuilder::new(), 1);
+        let keys = secret().record_keys(&record.view(), Seq::new(0x0102));
+        let mark = secret().kind(&Kind::BLOG_POST.to_bytes()).mark.to_be_bytes();
+        let place = [mark[0], mark[1], 0, 0, 0, 0, 1, 2];
+        let inverted = [255, 255, 255, 255, 255, 255, 255, 250];
+        let time = [&[1][..], &inverted, &record.id().as_bytes()[8..16], &place[..]].concat();
+        assert_eq!(keys[0].as_slice(), time);
+        let kind = [&[3][..], &Kind::BLOG_POST.to_bytes(), &inverted, &place].concat();
+        assert_eq!(keys[2].as_slice(), kind);
+        assert_eq!(parts(&keys[2]), Some((Table::Kind, Seq::new(0x0102))));
+    }
+
+    #[test]
+    fn every_run_reads_its_own_keys_from_newest_to_oldest() {
+        let old = record(Kind::BLOG_POST, 5, TagsBuilder::new(), 1);
+        let new = record(Kind::BLOG_POST, 6, TagsBuilder::new(), 1);
+        let old_keys = secret().record_keys(&old.view(), Seq::new(7));
+        let new_keys = secret().record_keys(&new.view(), Seq::new(8));
+        let kinds = Run::of(Table::Kind, Kind::BLOG_POST.to_bytes());
+        for (run, index) in [(kinds, 2), (Run::Everything, 0)] {
+            let (old, new) = (old_keys[index], new_keys[index]);
+            let (first, second) = (run.hit(&new).unwrap(), run.hit(&old).unwrap());
+            assert!(first < second);
+            assert_eq!((first.seq(), second.seq()), (Seq::new(8), Seq::new(7)));
+            assert_eq!(run.seek_key(first), Some(new));
+            let behind = run.seek_key(first.next()).unwrap();
+            assert!(behind > new && behind < old);
+        }
+        let at_old = Run::at(old.view().timestamp());
+        assert_eq!(at_old.hit(&new_keys[0]), None);
+        let (first, last) = Hit::of_id(&old.id());
+        let hit = at_old.hit(&old_keys[0]).unwrap();
+        assert!(first <= hit && hit <= last);
+        let start = at_old.seek_key(Hit::FIRST).unwrap();
+        assert!(start <= old_keys[0] && start > new_keys[0]);
+        assert_eq!(at_old.seek_key(Hit::behind(Timestamp::MIN)), None);
+    }
+
+    #[test]
+    fn what_is_no_key_is_no_hit() {
+        for key in [&[][..], &[1; 24], &[1; 26], &[0; 25], &[9; 25]] {
+            assert_eq!(Run::Everything.hit(key), None);
+            assert_eq!(parts(key), None);
+        }
+    }
+
+    #[test]
+    fn digests_depend_on_the_secret() {
+        let other = Secret::new([2; 32]);
+        assert_ne!(secret().value(b"tag"), other.value(b"tag"));
+        assert_eq!(secret().value(b"tag"), secret().value(b"tag"));
+    }
+}

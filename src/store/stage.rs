@@ -26,6 +26,8 @@ pub(super) struct Stage<'v> {
     keys: Keys<'v>,
     has_space: bool,
     next: Seq,
+    /// When the last of the entries was received.
+    received: Timestamp,
     staged: Vec<Staged>,
     ids: HashMap<RecordId, usize>,
     replaceable: HashMap<Address, usize>,
@@ -69,6 +71,7 @@ impl<'v> Stage<'v> {
         Ok(Self {
             keys: view.index(Order::Prefix)?,
             next: view.tail().next(),
+            received: Timestamp::MIN,
             view,
             has_space,
             staged: Vec::new(),
@@ -111,7 +114,7 @@ impl<'v> Stage<'v> {
         if !self.has_space {
             return Ok(Outcome::NoSpace);
         }
-        let seq = self.claim()?;
+        let seq = self.claim(entry.received)?;
         assert_eq!(entry.seq, seq, "an entry is made for the place it is offered");
         if let Some(current) = current {
             self.replace(current, seq);
@@ -129,7 +132,7 @@ impl<'v> Stage<'v> {
         if !self.has_space {
             return Ok(false);
         }
-        let seq = self.claim()?;
+        let seq = self.claim(received)?;
         self.index_keys += 1;
         self.staged.push(Staged::User {
             seq,
@@ -158,6 +161,11 @@ impl<'v> Stage<'v> {
         self.next
     }
 
+    /// When the last entry that was taken was received.
+    pub(super) const fn received(&self) -> Timestamp {
+        self.received
+    }
+
     /// Whether nothing was taken.
     pub(super) const fn is_empty(&self) -> bool {
         self.staged.is_empty()
@@ -179,12 +187,13 @@ impl<'v> Stage<'v> {
         (self.staged, self.replaced)
     }
 
-    fn claim(&mut self) -> Result<Seq, StoreError> {
+    fn claim(&mut self, received: Timestamp) -> Result<Seq, StoreError> {
         let seq = self.next;
         if seq.get() > SEQ_MAX {
             return Err(StoreError::Full);
         }
         self.next = seq.next();
+        self.received = received;
         Ok(seq)
     }
 

@@ -119,7 +119,6 @@ impl<C: Send + 'static> Writer<C> {
     /// - [`StoreError::Thread`]: the operating system gave no thread.
     /// - [`StoreError::Damaged`]: the counters cannot be read.
     pub fn spawn<J: Judge<Context = C>>(store: Store, judge: J) -> Result<Self, StoreError> {
-        let counts = store.shared.db.counts()?;
         if store.shared.has_writer.swap(true, Ordering::AcqRel) {
             return Err(StoreError::WriterRuns);
         }
@@ -129,9 +128,9 @@ impl<C: Send + 'static> Writer<C> {
             queue: Arc::clone(&queue),
         };
         let mut works = Works {
+            counts: store.shared.db.counts()?,
             store,
             judge,
-            counts,
         };
         let run = move || {
             while let Some(queued) = guard.queue.take(BATCH) {
@@ -321,7 +320,7 @@ impl<J: Judge> Works<J> {
         if stage.is_empty() {
             return Ok(());
         }
-        let tail = stage.next().prev();
+        let (tail, received) = (stage.next().prev(), stage.received());
         let (entries, counts) = commit::commit(&store.shared.db, stage, self.counts)?;
         self.counts = counts;
         store.advance(tail, received);

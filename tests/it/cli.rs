@@ -502,13 +502,18 @@ async fn strangers_text_does_not_reach_the_terminal_as_it_is() {
     assert!(client.submit(&record).await.unwrap().is_success());
     let found: Vec<Record> = all(client.get(vec![record.id().into()]).await.unwrap()).await;
     assert_eq!(found, [record]);
-    let run = User::new().ask(&server, &["query", "--kind", "microblog"]);
+    let user = User::new();
+    let run = user.ask(&server, &["query", "--kind", "microblog"]);
     let text = run.text();
     assert!(text.contains("\\u{1b}]0;owned\\u{7}\\u{202e}"), "{text}");
-    assert!(
-        !text.contains('\u{1b}') && !text.contains('\u{202e}'),
-        "{text}"
-    );
+    let json = user.ask(&server, &["query", "--kind", "microblog", "--json"]);
+    assert_eq!(json.json()[0]["text"], "\u{1b}]0;owned\u{7}\u{202e}");
+    for text in [text, json.text()] {
+        assert!(
+            !text.contains('\u{1b}') && !text.contains('\u{202e}'),
+            "{text}"
+        );
+    }
     server.stop_cleanly().await;
 }
 

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mosaicd::base::Role;
 use mosaicd::client::{Client, Item, RequestError};
 use mosaicd::wire::{
-    ClientMessage, Filter, FilterBuilder, Kind, Record, RecordBuilder, RecordId, Reference,
-    Registration, ResultCode, RoleCondition, SecretKey, ServerMessage, StreamRole, TagsBuilder,
+    ClientMessage, Filter, FilterBuilder, Kind, QueryId, Record, RecordBuilder, RecordId,
+    Reference, Registration, ResultCode, RoleCondition, SecretKey, ServerMessage, StreamRole,
+    TagsBuilder,
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -231,7 +232,7 @@ async fn hello_comes_first_and_once_in_a_connection() {
     raw.close().await;
 
     let early = ClientMessage::Get {
-        id: mosaicd::wire::QueryId(1),
+        id: QueryId(1),
         references: Vec::new(),
     };
     let (raw, _stream, reply) = receive(early).await;
@@ -374,6 +375,48 @@ async fn a_graceful_stop_under_load_loses_nothing_that_was_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_the_server_at_once() {
+    let mut server = DevServer::start().await;
+    let author = key(1);
+    let publisher = server.client(Some(&author)).await;
+    let mut submissions = publisher.submit_many(64);
+    for _ in 0..200 {
+        submissions
+            .push(&post(&author, &"x".repeat(30_000)))
+            .await
+            .unwrap();
+    }
+    while submissions.next().await.unwrap().is_some() {}
+
+    // A peer that does not read what it asked for: the server gives it time to do so.
+    let raw = server.raw(None).await;
+    let mut stream = raw.open().await.unwrap();
+    let hello = ClientMessage::Hello {
+        version: 0,
+        apps: Vec::new(),
+    };
+    let query = ClientMessage::Query {
+        id: QueryId(1),
+        limit: 0,
+        filter: by(&author),
+    };
+    stream.send(hello.encode()).await.unwrap();
+    stream.send(query.encode()).await.unwrap();
+    assert!(stream.receive().await.unwrap().is_some());
+    server.terminate();
+    let stopping = async {
+        while !server.trace().contains("stopping") {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, stopping).await.unwrap();
+    server.terminate();
+    assert_eq!(server.ended().await.code(), Some(1));
+    assert!(server.trace().contains("second signal"));
+    server.verify_store();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_server_on_the_same_data_is_refused() {
     let server = DevServer::start().await;
     let data = server.data();
@@ -424,6 +467,49 @@ fn wrong_usage_and_wrong_configuration_end_with_code_2() {
     let arguments = ["serve", "--config", &config, "--set", "users.max=0"];
     check_refused(&arguments, 2, "`users.max` is 0; allowed: 1 to");
     check_refused(&["serve", "--config", &config], 1, "server.key");
+}
+
+#[test]
+fn the_environment_is_held_against_the_same_rules() {
+    let folder = TempDir::new().unwrap();
+    let config = path(folder.path(), "mosaicd.toml");
+    std::fs::write(&config, "").unwrap();
+    let check = |name: &str, value: &str, words: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaicd"));
+        command.env("MOSAICD_CONFIG", &config).env(name, value);
+        let output = command.arg("serve").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(words), "{said}");
+    };
+    check("MOSAICD_USERS_MAX", "0", "`users.max` is 0");
+    check("MOSAICD_USERS_MOD", "open", "`users.mode`");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_encrypted_key_serves_with_its_password_alone() {
+    let folder = TempDir::new().unwrap();
+    let (dir, password) = (path(folder.path(), "new"), path(folder.path(), "password"));
+    std::fs::write(&password, "correct horse\n").unwrap();
+    let init = [
+        "init",
+        "--encrypt",
+        "--password-file",
+        &password,
+        "--dir",
+        &dir,
+    ];
+    assert!(mosaicd(&init).status.success());
+    check_refused(&init, 1, "exists already");
+    let config = std::fs::read_to_string(Path::new(&dir).join("mosaicd.toml")).unwrap();
+    let key_file = format!("{dir}/server.key");
+    let config = config.replace("\"server.key\"", &format!("{key_file:?}"));
+    let server = DevServer::start_with(&[], &config).await;
+    assert!(server.client(None).await.info().await.is_ok());
+    server.stop_cleanly().await;
+    std::fs::write(&password, "wrong\n").unwrap();
+    let config_file = format!("{dir}/mosaicd.toml");
+    check_refused(&["serve", "--config", &config_file], 1, "server.key");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

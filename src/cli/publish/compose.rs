@@ -14,7 +14,8 @@ use crate::wire::{
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The record")]
 pub(super) struct ComposeArgs {
-    /// Kind, by name or 16 hexadecimal digits [default: microblog, or reply with --reply]
+    /// microblog, reply, blog, chat, profile, key-schedule, or 16 hexadecimal digits
+    /// [default: microblog, or reply with --reply]
     #[arg(long, value_name = "KIND")]
     kind: Option<Kind>,
 

@@ -1,6 +1,6 @@
 //! A subscription that outlives its connections.
 //!
-//! `progress.rs` decides what to ask and what is new, without I/O; `mod.rs` connects, waits and
+//! `progress/` decides what to ask and what is new, without I/O; `mod.rs` connects, waits and
 //! carries out. `window.rs` remembers what was handed on, `backoff.rs` how long to wait,
 //! `narrow.rs` sets the times of a filter.
 
@@ -146,7 +146,7 @@ const fn is_temporary(result: ResultCode) -> bool {
 }
 
 /// A subscription that connects again when it is lost, and goes on where it was: each record that
-/// the server has or receives comes once. `follow/progress.rs` says how, and what the limits of
+/// the server has or receives comes once. `follow/progress/mod.rs` says how, and what the limits of
 /// that are.
 ///
 /// A restarted server, a dropped NAT mapping, `SHUTTING_DOWN`: all resume, with growing, spread

@@ -86,7 +86,9 @@ impl ClientStream {
             if let Some(Frame::Message(message)) = self.frames.next().unwrap() {
                 return Some(ServerMessage::parse(&message).unwrap());
             }
-            let chunk = soon(self.receive.read_chunk(usize::MAX, true)).await.unwrap()?;
+            let chunk = soon(self.receive.read_chunk(usize::MAX, true))
+                .await
+                .unwrap()?;
             self.frames.push(chunk.bytes);
         }
     }
@@ -100,9 +102,15 @@ async fn anonymous_and_known_clients_are_served_at_once() {
     let second = running.connect(Some(&known)).await.unwrap();
     for quic in [&first, &second] {
         let (answer, _stream) = greet(quic).await;
-        assert!(matches!(answer, ServerMessage::HelloAck { .. }), "{answer:?}");
+        assert!(
+            matches!(answer, ServerMessage::HelloAck { .. }),
+            "{answer:?}"
+        );
     }
-    assert_eq!(*running.behind.ingest.arrived.lock().unwrap(), [known.public()]);
+    assert_eq!(
+        *running.behind.ingest.arrived.lock().unwrap(),
+        [known.public()]
+    );
     running.stop().await;
 }
 
@@ -143,7 +151,10 @@ async fn a_source_address_that_proved_nothing_is_asked_for_the_proof_and_nothing
     let trust = ServerTrust::Exact(running.server.public());
     let config = quinn::ClientConfig::new(client_crypto(trust, None).unwrap());
     let target = catcher.local_addr().unwrap();
-    let connecting = running.client.connect_with(config, target, TLS_NAME).unwrap();
+    let connecting = running
+        .client
+        .connect_with(config, target, TLS_NAME)
+        .unwrap();
     let caught = tokio::task::spawn_blocking(move || {
         let mut packet = vec![0; 2_000];
         let length = catcher.recv(&mut packet).unwrap();
@@ -163,7 +174,11 @@ async fn a_source_address_that_proved_nothing_is_asked_for_the_proof_and_nothing
     let answer = soon(answered).await.unwrap();
     // RFC 9000 section 17.2.5: a long header of type 3.
     assert_eq!(answer[0] & 0xf0, 0xf0, "a Retry packet");
-    assert!(answer.len() < 200, "smaller than what was asked: {}", answer.len());
+    assert!(
+        answer.len() < 200,
+        "smaller than what was asked: {}",
+        answer.len()
+    );
     running.stop().await;
 }
 
@@ -212,7 +227,9 @@ async fn a_client_that_breaks_the_protocol_hears_why_before_its_connection_is_cl
     let running = Running::start(10);
     let quic = running.connect(None).await.unwrap();
     let (mut send, receive) = soon(quic.open_bi()).await.unwrap();
-    send.write_chunk(Bytes::from_static(&[0x04, 8, 0, 0, 1, 0, 0, 0])).await.unwrap();
+    send.write_chunk(Bytes::from_static(&[0x04, 8, 0, 0, 1, 0, 0, 0]))
+        .await
+        .unwrap();
     let mut stream = ClientStream {
         send,
         receive,
@@ -221,7 +238,10 @@ async fn a_client_that_breaks_the_protocol_hears_why_before_its_connection_is_cl
     let result = ResultCode::Invalid;
     assert_eq!(stream.next().await, Some(ServerMessage::Closing { result }));
     let closed = soon(quic.closed()).await;
-    assert!(matches!(closed, quinn::ConnectionError::ApplicationClosed(_)), "{closed}");
+    assert!(
+        matches!(closed, quinn::ConnectionError::ApplicationClosed(_)),
+        "{closed}"
+    );
     running.stop().await;
 }
 
@@ -237,7 +257,10 @@ async fn a_client_that_goes_leaves_nothing_behind() {
     };
     stream.send.write_chunk(subscribe.encode()).await.unwrap();
     let complete = stream.next().await;
-    assert!(matches!(complete, Some(ServerMessage::LocallyComplete { .. })), "{complete:?}");
+    assert!(
+        matches!(complete, Some(ServerMessage::LocallyComplete { .. })),
+        "{complete:?}"
+    );
     assert!(!running.behind.fanout.is_empty());
     quic.close(0_u32.into(), b"");
     until(|| running.behind.fanout.is_empty()).await;
@@ -249,7 +272,9 @@ async fn an_address_that_is_taken_is_named() {
     let behind = Behind::new();
     let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
-    let crypto = Identity::new(SecretKey::generate()).server_crypto().unwrap();
+    let crypto = Identity::new(SecretKey::generate())
+        .server_crypto()
+        .unwrap();
     let bound = Listener::bind(&[address], Arc::clone(&crypto), behind.services());
     assert!(matches!(bound, Err(NetError::Bind { address: named, .. }) if named == address));
     let bound = Listener::bind(&[], crypto, behind.services());

@@ -2,8 +2,8 @@
 
 use super::super::testing::{Behind, kind, records, soon, until};
 use super::*;
-use crate::base::{Role, RoleSet};
 use crate::base::limits::{MAILBOX_MAX_RECORDS, PAGE_MAX_RECORDS};
+use crate::base::{Role, RoleSet};
 use crate::policy::testing::{NOW, Person};
 use crate::session;
 use crate::wire::{
@@ -38,7 +38,9 @@ impl Reads {
         let bytes = Event::Bytes(message.encode());
         self.session.handle(std::time::Instant::now(), bytes);
         loop {
-            if let session::Action::Read { ticket, request, .. } = self.session.poll_action().unwrap()
+            if let session::Action::Read {
+                ticket, request, ..
+            } = self.session.poll_action().unwrap()
             {
                 let sight = self.behind.sight(self.reader);
                 self.requests.start(ticket, request, sight);
@@ -47,11 +49,19 @@ impl Reads {
         }
     }
 
+    async fn next(&mut self) -> Told {
+        loop {
+            if let Some(told) = soon(self.requests.next()).await {
+                return told;
+            }
+        }
+    }
+
     /// All records up to the end, and how it ended. Pages are within their bounds.
-    async fn to_end(&mut self) -> (Vec<Record>, ResultCode) {
+    async fn all(&mut self) -> (Vec<Record>, ResultCode) {
         let mut all = Vec::new();
         loop {
-            match soon(self.requests.next()).await.news {
+            match self.next().await.news {
                 News::Records(records) => {
                     assert!(!records.is_empty() && records.len() <= PAGE_MAX_RECORDS);
                     all.extend(records);
@@ -65,7 +75,7 @@ impl Reads {
     async fn records(&mut self, count: usize) -> Vec<Record> {
         let mut all = Vec::new();
         while all.len() < count {
-            match soon(self.requests.next()).await.news {
+            match self.next().await.news {
                 News::Records(records) => all.extend(records),
                 other => panic!("{other:?}"),
             }
@@ -74,7 +84,7 @@ impl Reads {
     }
 
     async fn expect_complete(&mut self) {
-        let told = soon(self.requests.next()).await;
+        let told = self.next().await;
         assert!(matches!(told.news, News::LocallyComplete), "{told:?}");
     }
 }
@@ -123,9 +133,13 @@ async fn a_query_ends_at_the_clients_limit_with_success_and_at_the_cap_with_too_
     let check = async |cap: u32, limit: u16, count: usize, expected: ResultCode| {
         let mut reads = Reads::new(&behind, cap);
         reads.start(&query(limit));
-        let (found, result) = reads.to_end().await;
+        let (found, result) = reads.all().await;
         assert_eq!(result, expected, "cap {cap}, limit {limit}");
-        assert_eq!(ids(&found), ids(&newest_first[..count]), "cap {cap}, limit {limit}");
+        assert_eq!(
+            ids(&found),
+            ids(&newest_first[..count]),
+            "cap {cap}, limit {limit}"
+        );
     };
     check(1_000, 0, 600, ResultCode::Success).await;
     check(1_000, 300, 300, ResultCode::Success).await;
@@ -142,7 +156,7 @@ async fn a_query_that_finds_nothing_succeeds() {
     let behind = Arc::new(Behind::new());
     let mut reads = Reads::new(&behind, 1_000);
     reads.start(&query(0));
-    assert_eq!(reads.to_end().await, (Vec::new(), ResultCode::Success));
+    assert_eq!(reads.all().await, (Vec::new(), ResultCode::Success));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -161,15 +175,11 @@ async fn a_get_answers_in_the_order_of_its_references_and_each_record_once() {
     behind.put(&single);
     behind.put(&versions);
     let address = Reference::Address(versions[0].view().address());
-    let absent = Reference::Address(Address::new(
-        nonce,
-        kind(),
-        Person::Stranger.key(),
-    ));
+    let absent = Reference::Address(Address::new(nonce, kind(), Person::Stranger.key()));
     let check = async |references: &[Reference], expected: &[&Record]| {
         let mut reads = Reads::new(&behind, 1);
         reads.start(&get(references.to_vec()));
-        let (found, result) = reads.to_end().await;
+        let (found, result) = reads.all().await;
         assert_eq!(result, ResultCode::Success);
         let expected: Vec<_> = expected.iter().map(|record| id(record)).collect();
         assert_eq!(ids(&found), expected);
@@ -191,7 +201,7 @@ async fn a_get_of_many_large_records_comes_in_pages() {
     behind.put(&stored);
     let mut reads = Reads::new(&behind, 1);
     reads.start(&get(ids(&stored)));
-    let (found, _) = reads.to_end().await;
+    let (found, _) = reads.all().await;
     assert_eq!(ids(&found), ids(&stored));
 }
 
@@ -212,7 +222,7 @@ async fn a_subscription_opened_while_records_arrive_gets_each_of_them_once() {
     reads.start(&subscribe(0));
     let mut stored = Vec::new();
     loop {
-        match soon(reads.requests.next()).await.news {
+        match reads.next().await.news {
             News::Records(records) => stored.extend(records),
             News::LocallyComplete => break,
             News::Ended(result) => panic!("{result}"),
@@ -243,7 +253,7 @@ async fn a_subscription_past_the_cap_ends_with_too_open() {
     behind.put(&records(20, 10));
     let mut reads = Reads::new(&behind, 10);
     reads.start(&subscribe(0));
-    let (found, result) = reads.to_end().await;
+    let (found, result) = reads.all().await;
     assert_eq!((found.len(), result), (10, ResultCode::TooOpen));
     until(|| behind.fanout.is_empty()).await;
 }
@@ -280,14 +290,20 @@ async fn stored_and_live_records_go_to_those_alone_who_may_see_them() {
     for reads in [&mut alice, &mut bob, &mut nobody] {
         reads.start(&subscribe(0));
     }
-    assert_eq!(ids(&alice.records(2).await), ids(&[public[0].clone(), first]));
+    assert_eq!(
+        ids(&alice.records(2).await),
+        ids(&[public[0].clone(), first])
+    );
     assert_eq!(ids(&bob.records(1).await), ids(&public[..1]));
     assert_eq!(ids(&nobody.records(1).await), ids(&public[..1]));
     for reads in [&mut alice, &mut bob, &mut nobody] {
         reads.expect_complete().await;
     }
     behind.put(&[second.clone(), public[1].clone()]);
-    assert_eq!(ids(&alice.records(2).await), ids(&[second, public[1].clone()]));
+    assert_eq!(
+        ids(&alice.records(2).await),
+        ids(&[second, public[1].clone()])
+    );
     assert_eq!(ids(&bob.records(1).await), ids(&public[1..]));
     assert_eq!(ids(&nobody.records(1).await), ids(&public[1..]));
 }
@@ -305,7 +321,10 @@ async fn nothing_is_shown_of_a_role_that_shuts_not_even_what_waits_in_a_mailbox(
     let blocker = reads.requests.sender.clone();
     let permits = blocker.reserve_many(STREAM_PAGES_MAX).await.unwrap();
     behind.put_under(Role::Outbox, &all[2..4]);
-    behind.settings.gate.set_open(RoleSet::EMPTY, "as the test wants", NOW);
+    behind
+        .settings
+        .gate
+        .set_open(RoleSet::EMPTY, "as the test wants", NOW);
     drop(permits);
     behind.put_under(Role::Outbox, &all[4..5]);
     behind.put_under(Role::Application, &all[5..]);
@@ -322,7 +341,7 @@ async fn a_cancelled_read_is_heard_of_no_more() {
     reads.requests.cancel(cancelled);
     let second = reads.start(&query(5));
     loop {
-        let told = soon(reads.requests.next()).await;
+        let told = reads.next().await;
         assert_eq!(told.ticket, second);
         if let News::Ended(_) = told.news {
             break;
@@ -349,7 +368,7 @@ async fn reads_that_are_not_fetched_hold_no_more_pages_than_their_bound() {
     let mut ended = 0;
     let mut found = 0;
     while ended < 20 {
-        match soon(reads.requests.next()).await.news {
+        match reads.next().await.news {
             News::Records(records) => found += records.len(),
             News::Ended(result) => {
                 assert_eq!(result, ResultCode::Success);
@@ -366,11 +385,18 @@ async fn a_read_that_panics_is_answered_with_an_error() {
     let behind = Arc::new(Behind::new());
     let mut reads = Reads::new(&behind, 1_000);
     let ticket = reads.start(&query(0));
-    let handle = reads.requests.tasks.spawn(async { panic!("as the test wants") });
-    let first = reads.requests.running.insert(ticket, handle.clone()).unwrap();
+    let handle = reads
+        .requests
+        .tasks
+        .spawn(async { panic!("as the test wants") });
+    let first = reads
+        .requests
+        .running
+        .insert(ticket, handle.clone())
+        .unwrap();
     first.abort();
     reads.requests.tickets.retain(|_, _| false);
     reads.requests.tickets.insert(handle.id(), ticket);
-    assert_eq!(reads.to_end().await, (Vec::new(), ResultCode::GeneralError));
+    assert_eq!(reads.all().await, (Vec::new(), ResultCode::GeneralError));
     reads.requests.shutdown().await;
 }

@@ -8,9 +8,10 @@ use super::super::testing::{
     Behind, ID, MemoryPeer, MemoryReader, MemoryWriter, hello, link, records, soon, until,
 };
 use super::*;
+use crate::base::RoleSet;
 use crate::base::limits::{HELLO_TIMEOUT, STREAM_OUTBOX_BYTES};
 use crate::identity::Peer;
-use crate::wire::{ClientMessage, Filter, FilterBuilder, Record, ServerMessage};
+use crate::wire::{ClientMessage, Filter, FilterBuilder, Record, ServerMessage, Timestamp};
 
 /// A stream that is driven, and its peer.
 struct Driven {
@@ -60,7 +61,10 @@ impl Driven {
         driven.peer.allow(usize::MAX);
         driven.peer.send(&hello());
         let answer = driven.peer.next().await;
-        assert!(matches!(answer, Some(ServerMessage::HelloAck { .. })), "{answer:?}");
+        assert!(
+            matches!(answer, Some(ServerMessage::HelloAck { .. })),
+            "{answer:?}"
+        );
         driven
     }
 
@@ -145,6 +149,46 @@ async fn while_a_write_is_blocked_messages_are_still_read() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_requests_that_replace_each_other_ends_with_the_last_one() {
+    let behind = Behind::new();
+    let records = records(1, 10);
+    behind.put(&records);
+    let mut driven = Driven::greeted(&behind).await;
+    for _ in 0..5_000 {
+        driven.peer.send(&subscribe());
+    }
+    driven.peer.send(&query());
+    // What an earlier one delivered before it was replaced may come first.
+    loop {
+        match driven.peer.next().await {
+            Some(ServerMessage::Record { .. } | ServerMessage::LocallyComplete { .. }) => {}
+            Some(ServerMessage::QueryClosed { id: ID, result }) => {
+                assert_eq!(result, ResultCode::Success);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    until(|| behind.fanout.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_that_shuts_ends_the_subscriptions_on_its_role() {
+    let behind = Behind::new();
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.send(&subscribe());
+    let complete = driven.peer.next().await;
+    assert_eq!(complete, Some(ServerMessage::LocallyComplete { id: ID }));
+    behind
+        .settings
+        .gate
+        .set_open(RoleSet::EMPTY, "as the test wants", Timestamp::MIN);
+    driven.control.gate_moved();
+    driven.expect_closed_query(ResultCode::TemporaryError).await;
+    until(|| behind.fanout.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_stops_reading_gets_all_of_its_answer_once_it_reads_again() {
     let behind = Behind::new();
     let records = records(300, 10_000);
@@ -210,7 +254,10 @@ async fn a_stopping_server_says_so_and_finishes_the_stream() {
     let mut driven = Driven::greeted(&behind).await;
     driven.control.shutdown();
     let result = ResultCode::ShuttingDown;
-    assert_eq!(driven.peer.next().await, Some(ServerMessage::Closing { result }));
+    assert_eq!(
+        driven.peer.next().await,
+        Some(ServerMessage::Closing { result })
+    );
     assert_eq!(driven.peer.next().await, None);
     assert_eq!(driven.end().await, StreamEnd::Finished);
 }
@@ -224,7 +271,10 @@ async fn the_reason_reaches_the_peer_before_its_connection_is_closed() {
     until(|| driven.peer.unread_bytes() > 0).await;
     assert!(!driven.driver.is_finished(), "the peer has not got it yet");
     let result = ResultCode::Invalid;
-    assert_eq!(driven.peer.next().await, Some(ServerMessage::Closing { result }));
+    assert_eq!(
+        driven.peer.next().await,
+        Some(ServerMessage::Closing { result })
+    );
     assert_eq!(driven.peer.next().await, None);
     assert_eq!(driven.end().await, StreamEnd::CloseConnection(result));
 }
@@ -234,7 +284,10 @@ async fn a_peer_that_does_not_take_the_reason_does_not_hold_its_connection_open(
     let behind = Behind::new();
     let driven = Driven::start(&behind);
     driven.peer.send(&query());
-    assert_eq!(driven.end().await, StreamEnd::CloseConnection(ResultCode::Invalid));
+    assert_eq!(
+        driven.end().await,
+        StreamEnd::CloseConnection(ResultCode::Invalid)
+    );
 }
 
 #[tokio::test]
@@ -244,7 +297,10 @@ async fn a_stream_without_hello_meets_its_deadline() {
     let mut driven = Driven::opened(&behind, long_ago);
     driven.peer.allow(usize::MAX);
     let closing = driven.peer.next().await;
-    assert!(matches!(closing, Some(ServerMessage::Closing { .. })), "{closing:?}");
+    assert!(
+        matches!(closing, Some(ServerMessage::Closing { .. })),
+        "{closing:?}"
+    );
     assert_eq!(driven.peer.next().await, None);
     let end = driven.end().await;
     assert!(matches!(end, StreamEnd::CloseConnection(_)), "{end:?}");
@@ -254,10 +310,10 @@ async fn a_stream_without_hello_meets_its_deadline() {
 async fn a_submission_is_answered_and_one_that_is_lost_is_a_temporary_error() {
     let behind = Behind::new();
     let mut driven = Driven::greeted(&behind).await;
-    for (record, expected) in records(2, 10).iter().zip([
-        ResultCode::Accepted,
-        ResultCode::TemporaryError,
-    ]) {
+    for (record, expected) in records(2, 10)
+        .iter()
+        .zip([ResultCode::Accepted, ResultCode::TemporaryError])
+    {
         if expected == ResultCode::TemporaryError {
             *behind.ingest.kept.lock().unwrap() = Some(Vec::new());
         }

@@ -49,7 +49,15 @@ async fn what_finds_no_room_waits_in_order_and_blocks_the_stream() {
     }
     for (place, (ticket, record)) in tickets.iter().zip(&records).enumerate() {
         assert_eq!(submissions.is_blocked(), place < 2);
-        let job = behind.ingest.kept.lock().unwrap().as_mut().unwrap().pop().unwrap();
+        let job = behind
+            .ingest
+            .kept
+            .lock()
+            .unwrap()
+            .as_mut()
+            .unwrap()
+            .pop()
+            .unwrap();
         assert_eq!(job.record.id(), record.id());
         job.reply.send(ResultCode::Accepted);
         // The answer comes first or the next one is handed over first; both have to happen.

@@ -142,41 +142,27 @@ fn report_json(report: &Report) -> Value {
 
 fn write_stats(out: &mut dyn Write, stats: &Stats) -> std::io::Result<()> {
     let counts = &stats.counts;
-    writeln!(
-        out,
-        "records      {:>14} {:>18} bytes",
-        counts.records, counts.record_bytes
-    )?;
+    let mut row = |name: &str, count: u64, bytes: Option<u64>| match bytes {
+        Some(bytes) => writeln!(out, "{name:<14}{count:>14}{bytes:>18} bytes"),
+        None => writeln!(out, "{name:<14}{count:>14}"),
+    };
+    row("records", counts.records, Some(counts.record_bytes))?;
     for role in Role::ALL {
         let count = counts.of(role);
-        writeln!(
-            out,
-            "  {:<10} {:>14} {:>18} bytes",
-            role.name(),
-            count.records,
-            count.bytes
-        )?;
+        row(&format!("  {role}"), count.records, Some(count.bytes))?;
     }
-    writeln!(out, "replaced     {:>14}", counts.gone)?;
-    writeln!(out, "users        {:>14}", counts.users)?;
-    writeln!(out, "index keys   {:>14}", counts.index_keys)?;
-    writeln!(out, "log entries  {:>14}", stats.tail)?;
-    if stats.tail.get() > 0 {
-        writeln!(out, "last entry   {}", stats.last_received)?;
-    }
+    row("replaced", counts.gone, None)?;
+    row("users", counts.users, None)?;
+    row("index keys", counts.index_keys, None)?;
+    row("log entries", stats.tail.get(), None)?;
     for (name, total) in files(stats) {
-        writeln!(
-            out,
-            "{name:<12} {:>14} {:>18} bytes",
-            total.files, total.bytes
-        )?;
+        row(name, total.files, Some(total.bytes))?;
     }
-    writeln!(
-        out,
-        "on disk      {:>14} {:>18} bytes",
-        "",
-        stats.files.bytes()
-    )
+    writeln!(out, "on disk {:>38} bytes", stats.files.bytes())?;
+    if stats.tail.get() > 0 {
+        writeln!(out, "last entry {:>35}", stats.last_received.to_string())?;
+    }
+    Ok(())
 }
 
 fn stats_json(stats: &Stats) -> Value {
@@ -188,7 +174,7 @@ fn stats_json(stats: &Stats) -> Value {
     });
     let files = files(stats).map(|(name, total)| {
         let value = json!({ "files": total.files, "bytes": total.bytes });
-        (name.replace(' ', "_").replace('-', "_"), value)
+        (name.replace([' ', '-'], "_"), value)
     });
     json!({
         "records": counts.records,

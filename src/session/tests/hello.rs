@@ -50,13 +50,26 @@ fn other_messages() -> Vec<ClientMessage> {
 
 #[test]
 fn hello_is_acknowledged_with_the_applications_that_were_asked_for_and_are_served() {
-    let connection = anonymous(settings());
+    let gate = Gate::closed(RoleSet::ALL, "UNKNOWN: as the test wants", testing::NOW);
+    let settings = Settings {
+        gate: Arc::new(gate),
+        ..settings()
+    };
+    let connection = anonymous(settings);
     let mut talk = Talk::new(&connection);
     assert!(!connection.is_greeted());
-    let asked = [1, 555, EXTENSION_APP, 1];
+    let asked = [testing::APP, 555, EXTENSION_APP, testing::APP];
     let said = talk.send(&hello_for(0, &asked));
-    assert_eq!(said, [ack(ResultCode::Success, &[1, EXTENSION_APP])]);
+    let granted = [testing::APP, EXTENSION_APP];
+    assert_eq!(said, [ack(ResultCode::Success, &granted)]);
     assert!(connection.is_greeted());
+}
+
+#[test]
+fn where_a_user_role_is_open_every_application_is_served() {
+    let mut talk = Talk::new(&anonymous(settings()));
+    let said = talk.send(&hello_for(0, &[1, 555]));
+    assert_eq!(said, [ack(ResultCode::Success, &[1, 555])]);
 }
 
 #[test]

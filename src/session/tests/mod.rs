@@ -114,7 +114,6 @@ fn settings() -> Settings {
     Settings {
         gate: Arc::new(Gate::dev(RoleSet::ALL, testing::NOW)),
         rules: Arc::new(testing::rules()),
-        apps: vec![0, 1],
         refuse_wide_filters: false,
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::data;
 use super::error::{EndError, ServerError};
-use super::info::{Info, application_ids};
+use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
@@ -219,7 +219,6 @@ impl Core {
             session: Arc::new(Settings {
                 gate: Arc::clone(&self.gate),
                 rules: Arc::clone(&self.rules),
-                apps: application_ids(&self.config.applications),
                 refuse_wide_filters: false,
             }),
             query_results_max: self.config.limits.query_results,
@@ -293,3 +292,6 @@ fn trace_start(config: &Config, key: &PublicKey, addresses: &[SocketAddr], gate:
 /// Why the three public roles are shut. Their records stay, and nothing of them is shown.
 const NO_VERDICT: &str = "reachability verdict UNKNOWN: this version cannot test yet whether it is \
      reachable from the Internet";
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@
 //! A record can come again only if the server received it after the moment that is named, and it
 //! was handed on later still. So the IDs of what was handed on since then, and a slack of one more
 //! overlap for the difference of the clocks, are all that has to be remembered. While proofs come,
-//! that is what arrives in about 100 seconds. It never exceeds
+//! that is what arrives in 105 seconds. It never exceeds
 //! [`limits::FOLLOW_REMEMBERED_MAX_RECORDS`]: past it the oldest are forgotten, and a connection
 //! that is lost right then brings some records a second time, but none is missed. The same happens
 //! where a server's clock is set by more than the overlap.
@@ -292,5 +292,4 @@ fn earlier(asked: Option<Timestamp>, bound: Timestamp) -> Timestamp {
 }
 
 #[cfg(test)]
-#[path = "progress_tests.rs"]
 mod tests;
