@@ -1,14 +1,24 @@
 //! What storing and finding a record costs.
 //!
-//! `store/…` is time on the clock; `cpu/…` is processor time of the whole process, the engine's own
-//! threads included. The records are those of the reference mix: 600 bytes, three tags, 64 authors
-//! of whom few write most. Their hashes are arbitrary: the store does not look at them.
+//! The records are those of the reference mix: 600 bytes, three tags, 64 authors of whom few write
+//! most; so each has seven index keys. Their hashes are arbitrary: the store does not look at them.
 //!
-//! `raw/…` is what the engine itself takes for the same keys and bytes; the ratio is what counts.
+//! Before the usual measurements this prints what a longer run costs as a whole, the engine's own
+//! threads, compaction and the disk included, and ratios to what the machine itself takes for the
+//! like. `cpu/…` is processor time of the whole process, `store/…` time on the clock, and `raw/…`
+//! the engine alone with as many keys and bytes.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark prints what it found and stops at what it did not expect"
+)]
 
 use std::{
     fs,
     hint::black_box,
+    io::Write,
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -51,7 +61,9 @@ impl Judge for Yes {
 
     fn reply(&mut self, (): (), outcome: Outcome) {
         let stored = matches!(outcome, Outcome::Stored(_));
-        self.0.send(stored).expect("the bench waits for every answer");
+        self.0
+            .send(stored)
+            .expect("the bench waits for every answer");
     }
 }
 
@@ -67,7 +79,9 @@ struct Mill {
 
 impl Mill {
     fn new() -> Self {
-        let keys: Vec<_> = (0..AUTHORS).map(|n| SecretKey::from_seed([n; 32])).collect();
+        let keys: Vec<_> = (0..AUTHORS)
+            .map(|n| SecretKey::from_seed([n; 32]))
+            .collect();
         let tag = |tags: TagsBuilder| tags.raw(TagKind(0x1000), &[0; 36]).expect("fits");
         let record = RecordBuilder::new(Kind::MICROBLOG_ROOT, keys[0].public())
             .tags(tag(tag(tag(TagsBuilder::new()))))
@@ -143,17 +157,20 @@ struct Bench {
     writer: Writer<()>,
     answers: mpsc::Receiver<bool>,
     mill: Mill,
-    _dir: TempDir,
+    dir: TempDir,
+}
+
+fn options() -> StoreOptions {
+    StoreOptions {
+        free_space_floor_bytes: 0,
+        ..StoreOptions::default()
+    }
 }
 
 impl Bench {
     fn new() -> Self {
         let dir = TempDir::new().expect("a directory");
-        let options = StoreOptions {
-            free_space_floor_bytes: 0,
-            ..StoreOptions::default()
-        };
-        let store = Store::open(dir.path(), options).expect("a store");
+        let store = Store::open(dir.path(), options()).expect("a store");
         let (sender, answers) = mpsc::channel();
         let writer = Writer::spawn(store.clone(), Yes(sender)).expect("a writer");
         Self {
@@ -161,7 +178,7 @@ impl Bench {
             writer,
             answers,
             mill: Mill::new(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -171,7 +188,12 @@ impl Bench {
         for record in records {
             self.writer.submit(record, ()).expect("the writer runs");
         }
-        let stored = self.answers.iter().take(count).filter(|stored| *stored).count();
+        let stored = self
+            .answers
+            .iter()
+            .take(count)
+            .filter(|stored| *stored)
+            .count();
         assert_eq!(stored, count);
     }
 
@@ -188,8 +210,116 @@ fn cpu() -> Duration {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
     let (_, fields) = stat.rsplit_once(')').expect("a name");
     let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: u64 = ticks.map(|field| field.parse::<u64>().expect("a number")).sum();
+    let ticks: u64 = ticks
+        .map(|field| field.parse::<u64>().expect("a number"))
+        .sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// Bytes this process had written to disk so far.
+fn written_bytes() -> u64 {
+    let io = fs::read_to_string("/proc/self/io").expect("Linux");
+    let line = io
+        .lines()
+        .find_map(|line| line.strip_prefix("write_bytes: "));
+    line.and_then(|bytes| bytes.parse().ok()).expect("a number")
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// A long run, compaction included, and what it left.
+fn summary(_: &mut Criterion) {
+    let mut bench = Bench::new();
+    let written = written_bytes();
+    let (mut time, mut busy) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..STORED / CHUNK / 16 {
+        let records: Vec<_> = (0..CHUNK * 16).map(|_| bench.mill.record()).collect();
+        let (start, start_cpu) = (Instant::now(), cpu());
+        bench.ingest(records);
+        time += start.elapsed();
+        busy += cpu() - start_cpu;
+    }
+    let start_cpu = cpu();
+    bench.store.close().expect("a sound store");
+    busy += cpu() - start_cpu;
+    let stats = bench.store.stats().expect("a sound store");
+    let records = stats.counts.records as f64;
+    let bytes = stats.counts.record_bytes as f64;
+    println!(
+        "ingest of {records} records: {:.1} us of processor and {:.1} us each; {:.2} index keys each",
+        micros(busy) / records,
+        micros(time) / records,
+        stats.counts.index_keys as f64 / records,
+    );
+    println!(
+        "bytes of records: written {:.2} times, {:.2} on disk",
+        (written_bytes() - written) as f64 / bytes,
+        stats.files.bytes() as f64 / bytes,
+    );
+    let start = Instant::now();
+    bench.store.verify(&mut |_| {}).expect("a sound store");
+    println!(
+        "verify: {:.1} us a record besides its signature",
+        micros(start.elapsed()) / records
+    );
+    acknowledge(&mut bench);
+    reopen(bench);
+}
+
+/// One record at a time, against a write to a file and its sync.
+fn acknowledge(bench: &mut Bench) {
+    let mut file = tempfile::tempfile_in(bench.dir.path()).expect("a file");
+    let (mut acks, mut syncs) = (Vec::new(), Vec::new());
+    for _ in 0..400 {
+        let record = bench.mill.record();
+        let start = Instant::now();
+        file.write_all(record.bytes()).expect("room");
+        file.sync_data().expect("a disk");
+        syncs.push(start.elapsed());
+        let start = Instant::now();
+        bench.ingest(vec![record]);
+        acks.push(start.elapsed());
+    }
+    let (ack, sync) = (micros(median(acks)), micros(median(syncs)));
+    println!(
+        "one record alone: {ack:.0} us, a sync of the same bytes {sync:.0} us, {:.2} times",
+        ack / sync
+    );
+}
+
+/// Opening after a crash, against reading the write-ahead log.
+fn reopen(mut bench: Bench) {
+    bench.fill(STORED / 4);
+    bench.writer.shutdown().expect("the judge does not panic");
+    let crashed = TempDir::new().expect("a directory");
+    let mut log_bytes = 0;
+    let mut reading = Duration::ZERO;
+    for file in fs::read_dir(bench.dir.path()).expect("a directory") {
+        let path = file.expect("a file").path();
+        let to = crashed.path().join(path.file_name().expect("a name"));
+        fs::copy(&path, &to).expect("room");
+        if to.extension().is_some_and(|extension| extension == "log") {
+            let start = Instant::now();
+            log_bytes += fs::read(&to).expect("a file").len();
+            reading += start.elapsed();
+        }
+    }
+    let start = Instant::now();
+    Store::open(crashed.path(), options()).expect("a sound store");
+    let opening = start.elapsed();
+    println!(
+        "open with {} MiB of write-ahead log: {:.0} ms, {:.1} times as long as reading it",
+        log_bytes >> 20,
+        micros(opening) / 1e3,
+        micros(opening) / micros(reading),
+    );
 }
 
 fn ingest(criterion: &mut Criterion) {
@@ -222,12 +352,23 @@ fn query(criterion: &mut Criterion) {
     bench.fill(STORED);
     let popular = bench.mill.authors[0];
     let everybody: Vec<_> = bench.mill.authors.iter().copied().take(63).collect();
-    let tag = || TagsBuilder::new().raw(TagKind(0x1000), &[0; 36]).expect("fits");
+    let tag = || {
+        TagsBuilder::new()
+            .raw(TagKind(0x1000), &[0; 36])
+            .expect("fits")
+    };
     let of = FilterBuilder::new;
     let filters = [
-        ("author and kind", of().authors([popular]).kinds([Kind::MICROBLOG_ROOT])),
+        (
+            "author and kind",
+            of().authors([popular]).kinds([Kind::MICROBLOG_ROOT]),
+        ),
         ("author", of().authors([popular])),
-        ("63 authors and a kind", of().authors(everybody.clone()).kinds([Kind::MICROBLOG_ROOT])),
+        (
+            "63 authors and a kind",
+            of().authors(everybody.clone())
+                .kinds([Kind::MICROBLOG_ROOT]),
+        ),
         ("63 authors", of().authors(everybody)),
         ("tag", of().tags(tag())),
         ("tag and author", of().tags(tag()).authors([popular])),
@@ -263,7 +404,10 @@ fn twenty(store: &Store, filter: &Filter) -> Vec<Arc<Entry>> {
         ..PageBudget::default()
     };
     let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
-    store.page(&mut cursor, &|_| true, budget).expect("a sound store").entries
+    store
+        .page(&mut cursor, &|_| true, budget)
+        .expect("a sound store")
+        .entries
 }
 
 /// The same work on the engine alone: one seek and 20 keys, and 20 values.
@@ -341,5 +485,5 @@ const CHUNK: usize = 512;
 /// Records in the store that is searched.
 const STORED: usize = 200_000;
 
-criterion_group!(benches, ingest, query, raw);
+criterion_group!(benches, summary, ingest, query, raw);
 criterion_main!(benches);

@@ -10,8 +10,8 @@ use super::error::CliError;
 use super::output::{Format, Output};
 use super::{password, trust};
 use crate::base::limits;
+use crate::client::key_file::{self, KeyFileError};
 use crate::client::{Client, ConnectError, Options};
-use crate::identity::key_file::{self, KeyFileError};
 use crate::wire::SecretKey;
 
 /// Key, server and connection of one run.

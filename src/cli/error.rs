@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use thiserror::Error;
 
 use super::escape::escape_line;
+use crate::client::key_file::KeyFileError;
 use crate::client::{ConnectError, FollowError, RequestError, StreamEnd};
-use crate::identity::key_file::KeyFileError;
 use crate::wire::{BuildError, FilterError, PublicKey, Reference, ResultCode, TagError};
 
 /// How a run ends.

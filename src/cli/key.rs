@@ -8,7 +8,7 @@ use super::context::{Context, make_dir};
 use super::error::{CliError, Exit};
 use super::rows::{Blob, KeyRow};
 use super::{password, say};
-use crate::identity::key_file::{self, KeyFileError};
+use crate::client::key_file::{self, KeyFileError};
 use crate::wire::SecretKey;
 
 /// Carries out one `mosaic key` command.

@@ -4,8 +4,7 @@ use std::{io, net::SocketAddr};
 
 use thiserror::Error;
 
-use crate::identity::IdentityError;
-use crate::verify::VerifyError;
+use crate::identity::{IdentityError, VerifyError};
 use crate::wire::{FrameError, MessageError, PublicKey, RecordError, ResultCode};
 
 /// The server broke the protocol.

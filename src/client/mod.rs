@@ -40,4 +40,4 @@ pub use stream::Stream;
 pub use submissions::{Submissions, Submitted};
 pub use target::{Target, TargetError};
 
-pub use crate::identity::ServerTrust;
+pub use crate::identity::{ServerTrust, key_file};

@@ -11,7 +11,7 @@ use super::demux::{Content, Reply};
 use super::error::{RecordFault, RequestError};
 use super::stream::Stream;
 use crate::base::limits;
-use crate::verify::Verifier;
+use crate::identity::Verifier;
 use crate::wire::{Filter, QueryId, Record, Reference, ResultCode, Timestamp};
 
 /// What a subscription brings.

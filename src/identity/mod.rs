@@ -28,6 +28,9 @@ pub use own::{Identity, ServerTrust, client_crypto, client_tls};
 pub use peer::{Peer, PeerKey, peer_of, peer_of_chain};
 pub use schedules::{Directory, ScheduleSource, Standing};
 
+/// What a client checks the records with that a server sends it: their authors are peers as well.
+pub use crate::verify::{Verifier, VerifyError};
+
 /// The name a client connects to (SNI) and the only name in our certificates. It says nothing
 /// about who the server is.
 pub const TLS_NAME: &str = "mosaic";

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::readers::Readers;
 use crate::base::Role;
 use crate::identity::{Directory, Peer};
-use crate::policy::{Reader, Submitter};
+use crate::session::{Reader, Submitter};
 use crate::wire::PublicKey;
 
 /// The peer of one connection. Its streams and their requests share it.

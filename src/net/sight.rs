@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::requester::Requester;
 use crate::base::Role;
-use crate::policy::{Facts, visible};
 use crate::session::Settings;
 use crate::store::Entry;
 
@@ -23,13 +22,9 @@ pub(super) struct Sight {
 impl Sight {
     /// Whether the request may learn that the entry exists.
     pub(super) fn sees(&self, entry: &Entry) -> bool {
-        let facts = Facts {
-            record: entry.record.view(),
-            roles: entry.roles,
-        };
         let reader = self.requester.reader(self.bound, self.app);
-        let settings = &self.settings;
-        visible(&settings.rules, settings.gate.open(), &facts, &reader)
+        self.settings
+            .shows(entry.record.view(), entry.roles, &reader)
     }
 
     /// Whether a new entry may be put into the request's mailbox. Where it is not known for whom

@@ -53,7 +53,7 @@ pub fn admit(
     if open.is_empty() {
         return Err(Refusal::Shut);
     }
-    check_signer(rules, record, standing)?;
+    check_signer(rules, open, record, standing)?;
     if open.contains(Role::Application) {
         // The application role is never claimed together with another one.
         other::may_submit(&rules.applications, submitter)?;
@@ -74,16 +74,25 @@ fn check_from_author(record: RecordRef<'_>, submitter: &Submitter) -> Result<(),
 
 /// Whether the record's signing key is good enough: of a served author it must be known to be the
 /// author's, of anybody else it must not be known to be revoked.
-fn check_signer(rules: &Rules, record: RecordRef<'_>, standing: Standing) -> Result<(), Refusal> {
+fn check_signer(
+    rules: &Rules,
+    open: RoleSet,
+    record: RecordRef<'_>,
+    standing: Standing,
+) -> Result<(), Refusal> {
     match standing {
         Standing::Master | Standing::Subkey => Ok(()),
         Standing::Revoked => Err(Refusal::SignerRevoked),
         Standing::Unknown => {
             let kind = record.kind();
             let replaces = kind.duplicates() == Duplicates::Replaceable;
+            // Whether an address that not everybody may read is taken must not be told by whether
+            // a stranger's replacement is refused.
+            let is_private = kind.access() != ReadAccess::Everybody
+                || (open == RoleSet::of(Role::Inbox) && !rules.inbox_public);
             if rules.served.contains(&record.author()) {
                 Err(Refusal::SignerUnknown)
-            } else if replaces && kind.access() != ReadAccess::Everybody {
+            } else if replaces && is_private {
                 Err(Refusal::SignerMayNotReplace)
             } else {
                 Ok(())

@@ -249,6 +249,29 @@ fn of_an_author_who_is_not_served_only_a_revoked_key_or_a_hidden_replacement_is_
 }
 
 #[test]
+fn a_stranger_learns_nothing_from_replacing_in_an_inbox_that_is_not_public() {
+    let record = Draft::by(Person::Stranger, ReadAccess::Everybody)
+        .replaceable()
+        .to(&[Person::Alice])
+        .record();
+    for (inbox_public, expected) in [(true, None), (false, Some(Refusal::SignerMayNotReplace))] {
+        let rules = Rules {
+            inbox_public,
+            ..testing::rules()
+        };
+        let anonymous = testing::anonymous_submitter();
+        let admitted = admit(
+            &rules,
+            ALL_OPEN,
+            record.view(),
+            &anonymous,
+            Standing::Unknown,
+        );
+        assert_eq!(admitted.err(), expected, "inbox.public = {inbox_public}");
+    }
+}
+
+#[test]
 fn every_notify_tag_counts_not_only_the_first() {
     let names = [Person::Friend, Person::Bob, Person::Alice];
     for access in [ReadAccess::AuthorAndTagged, ReadAccess::Everybody] {

@@ -57,7 +57,7 @@ pub enum ServerError {
     #[error("cannot prepare the server's identity")]
     Identity(#[from] IdentityError),
     /// An address cannot be listened on.
-    #[error("cannot listen")]
+    #[error(transparent)]
     Listen(#[from] NetError),
     /// The system gave no thread.
     #[error("cannot start a thread")]

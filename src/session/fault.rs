@@ -28,6 +28,9 @@ pub(super) enum Fault {
     /// The filter names nothing that would narrow the result.
     #[error("the filter has no narrow element")]
     WideFilter,
+    /// A stream bound to encryption is read by known clients alone.
+    #[error("an anonymous client asked for private records")]
+    AnonymousPrivateRead,
     /// As many queries are open on the stream as may be.
     #[error("too many queries are open")]
     TooManyReads,
@@ -50,6 +53,7 @@ impl Fault {
                 ResultCode::Invalid
             }
             Self::WideFilter => ResultCode::TooOpen,
+            Self::AnonymousPrivateRead => ResultCode::RequiresAuthentication,
             Self::TooManyReads => ResultCode::TooFast,
             Self::Shut => ResultCode::TemporaryError,
         }

@@ -36,3 +36,6 @@ pub use connection::Connection;
 pub use event::{Action, Event, ReadRequest, Ticket};
 pub use settings::Settings;
 pub use stream::Stream;
+
+/// In whose name a request is made; a driver fills them in and hands them on unread.
+pub use crate::policy::{Reader, Submitter};

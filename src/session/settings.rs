@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::base::Role;
-use crate::policy::{Gate, Rules};
+use crate::base::{Role, RoleSet};
+use crate::policy::{Facts, Gate, Reader, Rules, visible};
+use crate::wire::RecordRef;
 
 /// What all connections of a listener have in common.
 #[derive(Clone, Debug)]
@@ -17,6 +18,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether `reader` may learn at this moment that `record`, stored under `roles`, exists: the
+    /// one visibility gate with what this listener serves.
+    #[must_use]
+    pub fn shows(&self, record: RecordRef<'_>, roles: RoleSet, reader: &Reader) -> bool {
+        visible(
+            &self.rules,
+            self.gate.open(),
+            &Facts { record, roles },
+            reader,
+        )
+    }
+
     /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left
     /// here at this moment. The user roles take records of every application.
     pub(super) fn serves(&self, app: u32) -> bool {

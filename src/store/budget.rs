@@ -48,7 +48,8 @@ impl Clock {
             return false;
         }
         self.worked = 0;
-        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 

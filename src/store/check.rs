@@ -101,16 +101,25 @@ impl fmt::Display for Problem {
             Self::MalformedEntry(seq) => write!(f, "entry {seq} is malformed"),
             Self::InvalidRecord(seq, why) => write!(f, "record of entry {seq} is invalid: {why}"),
             Self::ReceivedBackwards(seq) => {
-                write!(f, "entry {seq} was received before the entry in front of it")
+                write!(
+                    f,
+                    "entry {seq} was received before the entry in front of it"
+                )
             }
             Self::ReplacedByNothing(seq) => {
-                write!(f, "entry {seq} was replaced by an entry that is not behind it")
+                write!(
+                    f,
+                    "entry {seq} was replaced by an entry that is not behind it"
+                )
             }
             Self::MissingKey(seq, table) => {
                 write!(f, "entry {seq} is not in the index by {table:?}")
             }
             Self::StrayKey(seq, table) => {
-                write!(f, "index by {table:?} has a key for entry {seq} that is not due")
+                write!(
+                    f,
+                    "index by {table:?} has a key for entry {seq} that is not due"
+                )
             }
             Self::ForeignKey => f.write_str("index has a key of unknown form"),
             Self::UnreadableIndex(why) => write!(f, "index cannot be read: {why}"),
@@ -147,7 +156,9 @@ impl Store {
         let stored = view.counts()?;
         let counted = check.report.counts;
         if stored != counted {
-            check.report.note(Problem::WrongCounts(Box::new((stored, counted))));
+            check
+                .report
+                .note(Problem::WrongCounts(Box::new((stored, counted))));
         }
         Ok(check.report)
     }
@@ -267,15 +278,22 @@ impl Check<'_, '_> {
         let mut found = 0;
         let whole = self.each_key(Pass::Index, due, &mut |_, key| {
             found += 1;
-            keys::parts(key).is_some().then_some(()).ok_or(Problem::ForeignKey)
+            keys::parts(key)
+                .is_some()
+                .then_some(())
+                .ok_or(Problem::ForeignKey)
         })?;
         if whole && found != due {
-            self.each_key(Pass::StrayKeys, found, &mut |view, key| match keys::parts(key) {
-                Some((table, seq)) if !is_due(view, key, seq) => {
-                    Err(Problem::StrayKey(seq, table))
-                }
-                _ => Ok(()),
-            })?;
+            self.each_key(
+                Pass::StrayKeys,
+                found,
+                &mut |view, key| match keys::parts(key) {
+                    Some((table, seq)) if !is_due(view, key, seq) => {
+                        Err(Problem::StrayKey(seq, table))
+                    }
+                    _ => Ok(()),
+                },
+            )?;
         }
         Ok(())
     }
@@ -285,7 +303,7 @@ impl Check<'_, '_> {
         &mut self,
         pass: Pass,
         total: u64,
-        look: &mut dyn FnMut(&View<'_>, &[u8]) -> Result<(), Problem>,
+        look: &mut Look<'_>,
     ) -> Result<bool, StoreError> {
         let mut keys = self.view.index(Order::Total)?;
         let mut done: u64 = 0;
@@ -319,6 +337,9 @@ impl Check<'_, '_> {
     }
 }
 
+/// Looks at one key of the index.
+type Look<'a> = dyn FnMut(&View<'_>, &[u8]) -> Result<(), Problem> + 'a;
+
 /// Whether the entry at `seq` asks for `key`.
 fn is_due(view: &View<'_>, key: &[u8], seq: Seq) -> bool {
     let Ok(values) = view.values(&[seq]) else {
@@ -326,12 +347,11 @@ fn is_due(view: &View<'_>, key: &[u8], seq: Seq) -> bool {
     };
     let secret = view.secret();
     match values.first().map(|value| LogEntry::decode(value)) {
-        Some(Ok(LogEntry::Record(_, record))) => {
-            secret.record_keys(&record, seq).iter().any(|due| due == key)
-        }
-        Some(Ok(LogEntry::User { received, user })) => {
-            secret.user_key(&user, received, seq) == key
-        }
+        Some(Ok(LogEntry::Record(_, record))) => secret
+            .record_keys(&record, seq)
+            .iter()
+            .any(|due| due == key),
+        Some(Ok(LogEntry::User { received, user })) => secret.user_key(&user, received, seq) == key,
         _ => false,
     }
 }

@@ -11,7 +11,7 @@ use super::{
     error::{Damage, StoreError},
     keys::IndexKey,
     record_format::{self, Malformed},
-    stage::{Staged, StagedRecord, Stage},
+    stage::{Stage, Staged, StagedRecord},
 };
 use crate::base::Seq;
 
@@ -43,7 +43,11 @@ pub(super) fn commit(
                 keys.extend(record_changes(record, &mut counts));
                 (record.entry.seq, record_value(record))
             }
-            Staged::User { seq, received, user } => {
+            Staged::User {
+                seq,
+                received,
+                user,
+            } => {
                 counts.users += 1;
                 counts.index_keys += 1;
                 keys.push((db.secret().user_key(user, *received, *seq), Change::Add));

@@ -99,7 +99,10 @@ mod tests {
             records: 1,
             bytes: 600,
         };
-        assert_eq!((counts.of(Role::Inbox), counts.of(Role::Outbox)), (one, one));
+        assert_eq!(
+            (counts.of(Role::Inbox), counts.of(Role::Outbox)),
+            (one, one)
+        );
         assert_eq!(counts.of(Role::Encryption), RoleCount::default());
         assert_eq!((counts.records, counts.index_keys), (1, 5));
         assert_eq!(Counts::decode(&counts.encode().unwrap()), Some(counts));

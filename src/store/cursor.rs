@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::Seq,
-    wire::{Address, Filter, Kind, PublicKey, RecordId, RecordRef, Timestamp},
+    wire::{Address, Filter, RecordId, RecordRef, Timestamp},
 };
 
 /// A position in the results of one question.
@@ -41,10 +41,6 @@ pub(super) enum Wants {
     Id(RecordId),
     /// The records of an address.
     Group(Address),
-    /// The records of an author and a kind.
-    AuthorKind(PublicKey, Kind),
-    /// The key schedules with a tag that names the subkey.
-    Subkey(PublicKey),
 }
 
 #[derive(Debug)]
@@ -233,13 +229,6 @@ impl Wants {
             Self::Filter(filter) => filter.matches(record, received),
             Self::Id(id) => record.id() == *id,
             Self::Group(address) => record.address() == *address,
-            Self::AuthorKind(author, kind) => {
-                record.author() == *author && record.kind() == *kind
-            }
-            Self::Subkey(subkey) => {
-                record.kind() == Kind::KEY_SCHEDULE
-                    && record.tags().any(|tag| tag.subkey() == Some(*subkey))
-            }
         }
     }
 }

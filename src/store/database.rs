@@ -103,7 +103,9 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
         let name = file.map_err(StoreError::Directory)?.file_name();
         let name = name.to_string_lossy();
         let is_remains = name.starts_with("MANIFEST-")
-            || [".sst", ".blob", ".log"].iter().any(|end| name.ends_with(end));
+            || [".sst", ".blob", ".log"]
+                .iter()
+                .any(|end| name.ends_with(end));
         if is_remains {
             return Err(StoreError::Remains);
         }
@@ -115,7 +117,9 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
 /// its write-ahead log into tables, in a layout that a later version may not have.
 fn refuse_newer(path: &Path, options: &Options) -> Result<(), StoreError> {
     let db = DB::open_cf_for_read_only(options, path, [options::META], false)?;
-    let meta = db.cf_handle(options::META).ok_or(Damage::Family(options::META))?;
+    let meta = db
+        .cf_handle(options::META)
+        .ok_or(Damage::Family(options::META))?;
     let Some(found) = schema(&db, meta)? else {
         return Ok(());
     };
@@ -130,8 +134,12 @@ fn refuse_newer(path: &Path, options: &Options) -> Result<(), StoreError> {
 
 /// Reads the digest key; gives a new database its identity.
 fn identify(db: &DB) -> Result<Secret, StoreError> {
-    let meta = db.cf_handle(options::META).ok_or(Damage::Family(options::META))?;
-    let log = db.cf_handle(options::LOG).ok_or(Damage::Family(options::LOG))?;
+    let meta = db
+        .cf_handle(options::META)
+        .ok_or(Damage::Family(options::META))?;
+    let log = db
+        .cf_handle(options::LOG)
+        .ok_or(Damage::Family(options::LOG))?;
     if schema(db, meta)?.is_none() {
         let mut entries = db.raw_iterator_cf(log);
         entries.seek_to_first();

@@ -87,7 +87,9 @@ impl From<rocksdb::Error> for StoreError {
         let kind = error.kind();
         let message = error.into_string();
         // The engine names no code for this one; both of its texts name the file.
-        if kind == rocksdb::ErrorKind::IOError && message.contains("lock") && message.contains("LOCK")
+        if kind == rocksdb::ErrorKind::IOError
+            && message.contains("lock")
+            && message.contains("LOCK")
         {
             return Self::Locked;
         }

@@ -54,7 +54,7 @@ pub enum Table {
     /// By address. Value: digest of the address.
     Address = 6,
     /// Key schedules by the subkeys their tags name. Value: digest of the subkey. Apart from
-    /// [`Tag`](Self::Tag), where anyone can bury them under tags of other kinds.
+    /// [`Tag`](Self::Tag), where anyone can bury them under the same tag on records of other kinds.
     Subkey = 7,
     /// Registered users. Value: digest of the user's key; the time is that of the registration.
     User = 8,
@@ -214,7 +214,11 @@ impl Run {
         };
         is_here.then(|| {
             let (value, middle, place) = fields(key);
-            let (inverted, tie) = if is_time { (value, middle) } else { (middle, 0) };
+            let (inverted, tie) = if is_time {
+                (value, middle)
+            } else {
+                (middle, 0)
+            };
             Hit {
                 inverted,
                 tie,
@@ -406,12 +410,25 @@ mod tests {
     fn a_record_has_the_keys_that_its_fields_ask_for() {
         let none = TagsBuilder::new;
         assert_eq!(tables(&record(Kind::BLOG_POST, 5, none(), 1)), [1, 2, 3, 6]);
-        assert_eq!(tables(&record(Kind::BLOG_POST, 5, none(), 2)), [1, 2, 3, 5, 6]);
-        let twice = none().raw(TagKind(9), b"a").unwrap().raw(TagKind(9), b"a").unwrap();
+        assert_eq!(
+            tables(&record(Kind::BLOG_POST, 5, none(), 2)),
+            [1, 2, 3, 5, 6]
+        );
+        let twice = none()
+            .raw(TagKind(9), b"a")
+            .unwrap()
+            .raw(TagKind(9), b"a")
+            .unwrap();
         let three = twice.raw(TagKind(9), b"b").unwrap();
-        assert_eq!(tables(&record(Kind::BLOG_POST, 5, three, 1)), [1, 2, 3, 4, 4, 6]);
+        assert_eq!(
+            tables(&record(Kind::BLOG_POST, 5, three, 1)),
+            [1, 2, 3, 4, 4, 6]
+        );
         let subkey = || none().subkey(SecretKey::from_seed([3; 32]).public());
-        assert_eq!(tables(&record(Kind::BLOG_POST, 5, subkey(), 1)), [1, 2, 3, 4, 6]);
+        assert_eq!(
+            tables(&record(Kind::BLOG_POST, 5, subkey(), 1)),
+            [1, 2, 3, 4, 6]
+        );
         let schedule = record(Kind::KEY_SCHEDULE, 5, subkey(), 1);
         assert_eq!(tables(&schedule), [1, 2, 3, 4, 6, 7]);
     }
@@ -420,10 +437,19 @@ mod tests {
     fn the_bytes_of_a_key_are_these() {
         let record = record(Kind::BLOG_POST, 5, TagsBuilder::new(), 1);
         let keys = secret().record_keys(&record.view(), Seq::new(0x0102));
-        let mark = secret().kind(&Kind::BLOG_POST.to_bytes()).mark.to_be_bytes();
+        let mark = secret()
+            .kind(&Kind::BLOG_POST.to_bytes())
+            .mark
+            .to_be_bytes();
         let place = [mark[0], mark[1], 0, 0, 0, 0, 1, 2];
         let inverted = [255, 255, 255, 255, 255, 255, 255, 250];
-        let time = [&[1][..], &inverted, &record.id().as_bytes()[8..16], &place[..]].concat();
+        let time = [
+            &[1][..],
+            &inverted,
+            &record.id().as_bytes()[8..16],
+            &place[..],
+        ]
+        .concat();
         assert_eq!(keys[0].as_slice(), time);
         let kind = [&[3][..], &Kind::BLOG_POST.to_bytes(), &inverted, &place].concat();
         assert_eq!(keys[2].as_slice(), kind);

@@ -126,7 +126,9 @@ impl Store {
 
     /// Changes the free space under which submissions are turned away, from the next batch on.
     pub fn set_free_space_floor(&self, floor_bytes: u64) {
-        self.shared.floor_bytes.store(floor_bytes, Ordering::Relaxed);
+        self.shared
+            .floor_bytes
+            .store(floor_bytes, Ordering::Relaxed);
     }
 
     /// Moves everything from memory into tables, so that the next start has nothing to catch up
@@ -149,14 +151,19 @@ impl Store {
 
     /// Announces that everything up to `tail` is durable.
     fn advance(&self, tail: Seq, received: Timestamp) {
-        self.shared.received.store(received.nanos(), Ordering::Release);
+        self.shared
+            .received
+            .store(received.nanos(), Ordering::Release);
         self.shared.tail.store(tail.get(), Ordering::Release);
     }
 
     /// Stops writing for good; the first reason stays.
     fn halt(&self, reason: String) {
         if self.shared.halted.set(reason).is_ok() {
-            tracing::error!(reason = self.halted(), "store halted: nothing is written any more");
+            tracing::error!(
+                reason = self.halted(),
+                "store halted: nothing is written any more"
+            );
         }
     }
 

@@ -79,9 +79,7 @@ pub(super) fn database(settings: &StoreOptions) -> Result<Options, StoreError> {
 }
 
 /// The column families with their options.
-pub(super) fn families(
-    settings: &StoreOptions,
-) -> Result<Vec<ColumnFamilyDescriptor>, StoreError> {
+pub(super) fn families(settings: &StoreOptions) -> Result<Vec<ColumnFamilyDescriptor>, StoreError> {
     let cache = Cache::new_hyper_clock_cache(settings.cache_bytes, 0);
     Ok(vec![
         ColumnFamilyDescriptor::new(META, meta(&cache)?),

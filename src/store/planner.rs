@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     base::{Seq, limits},
-    wire::{Filter, Timestamp},
+    wire::{Filter, Kind, Timestamp},
 };
 use std::time::Duration;
 
@@ -71,7 +71,9 @@ pub(super) struct KindSet {
 impl Plan {
     /// Whether the record behind `hit` may match, as far as its key tells.
     pub(super) fn admits(&self, hit: Hit) -> bool {
-        let Window { seq_min, seq_max, .. } = self.window;
+        let Window {
+            seq_min, seq_max, ..
+        } = self.window;
         let is_placed = (seq_min..=seq_max).contains(&hit.seq());
         let kinds = self.kinds.as_ref();
         is_placed && kinds.is_none_or(|kinds| kinds.marks.binary_search(&hit.mark()).is_ok())
@@ -123,7 +125,9 @@ impl KindSet {
 
     /// The first part that is not below `number`.
     pub(super) fn part_from(&self, number: u32) -> Option<[u8; 3]> {
-        let index = self.parts.partition_point(|part| part_number(*part) < number);
+        let index = self
+            .parts
+            .partition_point(|part| part_number(*part) < number);
         self.parts.get(index).copied()
     }
 }
@@ -131,7 +135,6 @@ impl KindSet {
 /// Chooses how to find what is wanted among the entries up to `until`.
 pub(super) fn start(view: &View<'_>, wants: &Wants, until: Seq) -> Result<Start, StoreError> {
     let secret = view.secret();
-    let run = |run| plan(vec![Range::Run(run)], everything(until), None);
     let plan = match wants {
         Wants::Filter(filter) => return filtered(view, filter, until),
         Wants::Id(id) => {
@@ -143,12 +146,9 @@ pub(super) fn start(view: &View<'_>, wants: &Wants, until: Seq) -> Result<Start,
             };
             plan(vec![Range::Run(Run::at(id.timestamp()))], window, None)
         }
-        Wants::Group(address) => run(secret.address_run(address)),
-        Wants::Subkey(subkey) => run(Run::of(Table::Subkey, secret.value(subkey.as_bytes()))),
-        Wants::AuthorKind(author, kind) => {
-            let kinds = KindSet::new(secret, &[kind.to_bytes()]);
-            let author = Range::Author(secret.author(author.as_bytes()));
-            plan(vec![author], everything(until), Some(kinds))
+        Wants::Group(address) => {
+            let run = Range::Run(secret.address_run(address));
+            plan(vec![run], everything(until), None)
         }
     };
     Ok(Start::Merge(plan))
@@ -168,7 +168,7 @@ const fn everything(until: Seq) -> Window {
     Window {
         first: Hit::FIRST,
         last: Hit::LAST,
-        seq_min: Seq::ZERO,
+        seq_min: Seq::new(1),
         seq_max: until,
     }
 }
@@ -186,6 +186,9 @@ fn filtered(view: &View<'_>, filter: &Filter, until: Seq) -> Result<Start, Store
     let last = window.seq_max.min(view.tail());
     let entries = last.get().saturating_sub(window.seq_min.prev().get());
     let is_short = filter.received_since().is_some() && entries <= limits::LOG_WALK_MAX_ENTRIES;
+    if is_short && entries == 0 {
+        return Ok(Start::Nothing);
+    }
     if plans.len() > 1 || is_short {
         let mut scored = Vec::with_capacity(plans.len());
         for plan in plans {
@@ -198,7 +201,10 @@ fn filtered(view: &View<'_>, filter: &Filter, until: Seq) -> Result<Start, Store
         }
         plans = scored.into_iter().map(|(_, plan)| plan).collect();
     }
-    Ok(plans.into_iter().next().map_or(Start::Nothing, Start::Merge))
+    Ok(plans
+        .into_iter()
+        .next()
+        .map_or(Start::Nothing, Start::Merge))
 }
 
 /// The ranges of every index that can answer `filter`, the narrowest by nature first.
@@ -211,8 +217,16 @@ fn candidates(secret: &Secret, filter: &Filter) -> Vec<Vec<Range>> {
     }
     let mut sets: Vec<_> = filter.included_tags().iter().collect();
     sets.sort_by_key(|set| set.len());
+    let only_schedules = filter.kinds() == Some(&[Kind::KEY_SCHEDULE.to_bytes()]);
     for set in sets.into_iter().take(TAG_SETS_TRIED) {
-        found.push(set.iter().map(|tag| run(Table::Tag, tag.bytes())).collect());
+        let subkeys: Option<Vec<_>> = set.iter().map(|tag| tag.subkey()).collect();
+        found.push(match subkeys {
+            Some(keys) if only_schedules => {
+                let keys = keys.iter();
+                keys.map(|key| run(Table::Subkey, key.as_bytes())).collect()
+            }
+            _ => set.iter().map(|tag| run(Table::Tag, tag.bytes())).collect(),
+        });
     }
     if let Some(signers) = filter.signers() {
         // Records that their author's master key signed are not in the table of signers.

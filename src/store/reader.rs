@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::Seq,
-    wire::{Kind, PublicKey, Reference},
+    wire::{PublicKey, Reference},
 };
 
 /// A page of results.
@@ -53,7 +53,9 @@ impl Store {
             if rows_left == 0 || bytes_left == 0 {
                 return Ok(page);
             }
-            let count = rows_left.min(cursor.likely_records(bytes_left)).min(READ_AT_ONCE);
+            let count = rows_left
+                .min(cursor.likely_records(bytes_left))
+                .min(READ_AT_ONCE);
             let found = cursor.find(&mut hands, count, budget.rows)?;
             let hits = cursor.take(count);
             let seqs: Vec<Seq> = hits.iter().map(|hit| hit.seq()).collect();
@@ -97,31 +99,6 @@ impl Store {
         }
     }
 
-    /// The record of that author and kind with the newest timestamp.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails or what it holds is damaged.
-    pub fn newest_of(
-        &self,
-        author: PublicKey,
-        kind: Kind,
-    ) -> Result<Option<Arc<Entry>>, StoreError> {
-        let found = self.list(Wants::AuthorKind(author, kind), 1)?;
-        Ok(found.into_iter().next())
-    }
-
-    /// The newest `max` key schedules with a tag that names `subkey`.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails or what it holds is damaged.
-    pub fn schedules_naming(
-        &self,
-        subkey: PublicKey,
-        max: usize,
-    ) -> Result<Vec<Arc<Entry>>, StoreError> {
-        self.list(Wants::Subkey(subkey), max)
-    }
-
     /// Every registered user, in no particular order.
     ///
     /// # Errors
@@ -163,7 +140,9 @@ fn matching(cursor: &Cursor, seq: Seq, value: &[u8]) -> Result<Option<Entry>, St
     let malformed = |_| StoreError::Damaged(Damage::Malformed(seq));
     match LogEntry::decode(value).map_err(malformed)? {
         LogEntry::Record(header, record) if cursor.matches(&record, header.received) => {
-            record_format::owned(seq, &header, &record).map(Some).map_err(malformed)
+            record_format::owned(seq, &header, &record)
+                .map(Some)
+                .map_err(malformed)
         }
         // Not a record any more: another one replaced it since its key was read.
         LogEntry::Record(..) | LogEntry::Gone { .. } | LogEntry::User { .. } => Ok(None),

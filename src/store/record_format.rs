@@ -80,7 +80,11 @@ impl<'a> LogEntry<'a> {
             }
             _ => return Err(Malformed),
         };
-        if rest.is_empty() { Ok(entry) } else { Err(Malformed) }
+        if rest.is_empty() {
+            Ok(entry)
+        } else {
+            Err(Malformed)
+        }
     }
 
     /// When the entry was received; it never decreases along the log.
@@ -109,7 +113,11 @@ pub(super) fn encode_record(entry: &Entry) -> Result<Vec<u8>, Malformed> {
 
 /// The value of a registration.
 pub(super) fn encode_user(received: Timestamp, user: &PublicKey) -> Result<Vec<u8>, Malformed> {
-    write(USER, &(received.nanos(), ByteArray::new(*user.as_bytes())), 0)
+    write(
+        USER,
+        &(received.nanos(), ByteArray::new(*user.as_bytes())),
+        0,
+    )
 }
 
 /// The value that a record replaced by the entry `by` leaves.
@@ -209,8 +217,20 @@ mod tests {
             let read = owned(written.seq, &header, &record).unwrap();
             assert_eq!(read.record.bytes(), written.record.bytes());
             assert_eq!(
-                (read.seq, read.received, read.roles, read.vouched, read.submitter),
-                (written.seq, written.received, written.roles, written.vouched, submitter),
+                (
+                    read.seq,
+                    read.received,
+                    read.roles,
+                    read.vouched,
+                    read.submitter
+                ),
+                (
+                    written.seq,
+                    written.received,
+                    written.roles,
+                    written.vouched,
+                    submitter
+                ),
             );
         }
     }
@@ -258,7 +278,9 @@ mod tests {
         let value = encode_gone(Timestamp::from_nanos(1).unwrap(), Seq::new(2)).unwrap();
         assert_eq!(value, [3, 0x92, 1, 2]);
         let value = encode_record(&entry(None)).unwrap();
-        let head = [1, 0x94, 0xcf, 0x7f, 255, 255, 255, 255, 255, 255, 255, 3, 2, 0xc0];
+        let head = [
+            1, 0x94, 0xcf, 0x7f, 255, 255, 255, 255, 255, 255, 255, 3, 2, 0xc0,
+        ];
         assert_eq!(value[..head.len()], head);
     }
 }

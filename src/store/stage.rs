@@ -115,7 +115,10 @@ impl<'v> Stage<'v> {
             return Ok(Outcome::NoSpace);
         }
         let seq = self.claim(entry.received)?;
-        assert_eq!(entry.seq, seq, "an entry is made for the place it is offered");
+        assert_eq!(
+            entry.seq, seq,
+            "an entry is made for the place it is offered"
+        );
         if let Some(current) = current {
             self.replace(current, seq);
         }
@@ -144,7 +147,8 @@ impl<'v> Stage<'v> {
 
     /// Whether `user` is registered, here or in an earlier batch.
     pub(super) fn has_user(&mut self, user: &PublicKey) -> Result<bool, StoreError> {
-        let is_staged = |staged: &Staged| matches!(staged, Staged::User { user: u, .. } if u == user);
+        let is_staged =
+            |staged: &Staged| matches!(staged, Staged::User { user: u, .. } if u == user);
         if self.staged.iter().any(is_staged) {
             return Ok(true);
         }
@@ -239,7 +243,8 @@ impl<'v> Stage<'v> {
             return Ok(self.staged_entry(*index));
         }
         let window = Hit::of_id(id);
-        let found = self.find_record(Run::at(id.timestamp()), window, |record| record.id() == *id)?;
+        let found =
+            self.find_record(Run::at(id.timestamp()), window, |record| record.id() == *id)?;
         Ok(found.filter(|entry| !self.replaced.contains_key(&entry.seq)))
     }
 
@@ -247,7 +252,9 @@ impl<'v> Stage<'v> {
     fn current(&mut self, address: &Address) -> Result<Option<Current>, StoreError> {
         if let Some(index) = self.replaceable.get(address) {
             let index = *index;
-            return Ok(self.staged_entry(index).map(|entry| Current::Staged(index, entry)));
+            return Ok(self
+                .staged_entry(index)
+                .map(|entry| Current::Staged(index, entry)));
         }
         let run = self.view.secret().address_run(address);
         let window = (Hit::FIRST, Hit::LAST);

@@ -4,12 +4,7 @@ use std::{fs, io};
 
 use rocksdb::properties;
 
-use super::{
-    Store,
-    counts::Counts,
-    error::StoreError,
-    options,
-};
+use super::{Store, counts::Counts, error::StoreError, options};
 use crate::{base::Seq, wire::Timestamp};
 
 /// The size of a store.
@@ -102,7 +97,10 @@ impl Store {
         for family in [options::META, options::LOG, options::INDEX] {
             let family = db.family(family)?;
             let size = properties::CUR_SIZE_ALL_MEM_TABLES;
-            bytes += db.engine().property_int_value_cf(family, size)?.unwrap_or(0);
+            bytes += db
+                .engine()
+                .property_int_value_cf(family, size)?
+                .unwrap_or(0);
         }
         Ok(bytes)
     }

@@ -100,9 +100,10 @@ impl<'a> View<'a> {
             .collect())
     }
 
-    /// Whether each of `keys` is in the index.
+    /// Whether each of `keys`, which are sorted, is in the index.
     pub(super) fn have_keys(&self, keys: &[IndexKey]) -> Result<Vec<bool>, StoreError> {
-        let mut options = self.options();
+        // Even a reader that asks for every key once asks for them block by block in no order.
+        let mut options = ReadOptions::default();
         options.set_snapshot(&self.snapshot);
         let index = self.db.index()?;
         let engine = self.db.engine();
@@ -129,6 +130,9 @@ impl<'a> View<'a> {
 /// A value of the log, or why it cannot be read.
 pub(super) type ValueResult<'a> = Result<Option<DBPinnableSlice<'a>>, StoreError>;
 
+/// A key and its value.
+type KeyValue<'a> = (&'a [u8], &'a [u8]);
+
 /// A position among the keys of a column family.
 pub(super) struct Keys<'a>(DBRawIterator<'a>);
 
@@ -152,7 +156,7 @@ impl Keys<'_> {
     }
 
     /// Key and value here; `None` at the end.
-    pub(super) fn item(&self) -> Result<Option<(&[u8], &[u8])>, StoreError> {
+    pub(super) fn item(&self) -> Result<Option<KeyValue<'_>>, StoreError> {
         if !self.0.valid() {
             self.0.status()?;
         }

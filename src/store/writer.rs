@@ -346,7 +346,11 @@ impl<J: Judge> Works<J> {
             } => (roles, vouched, submitter),
         };
         let entry = Arc::new(Entry {
-            seq: if is_ephemeral { Seq::ZERO } else { stage.next() },
+            seq: if is_ephemeral {
+                Seq::ZERO
+            } else {
+                stage.next()
+            },
             received,
             roles,
             vouched,

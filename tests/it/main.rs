@@ -1,13 +1,25 @@
 //! The whole, over real sockets and real processes.
+//!
+//! The modules say `cfg(test)` though nothing else compiles them, so that the lints know their helpers for test code.
 
+#[cfg(test)]
 mod support;
 
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
 mod crash;
+#[cfg(test)]
 mod handshake;
+#[cfg(test)]
 mod real_input;
+#[cfg(test)]
 mod serve;
+#[cfg(test)]
 mod slow_reader;
+#[cfg(test)]
 mod tidy;
+#[cfg(test)]
 mod vectors;

@@ -35,6 +35,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> E
         Err(error) => {
             // There is nowhere left to say that this failed too.
             drop(writeln!(err, "mosaicd: {}", with_sources(&error)));
+            if error.leaves_threads() {
+                end_at_once();
+            }
             error.exit_code()
         }
     }
@@ -76,6 +79,16 @@ enum CommandError {
 }
 
 impl CommandError {
+    /// Whether parts of the server still run.
+    const fn leaves_threads(&self) -> bool {
+        matches!(
+            self,
+            Self::SecondSignal
+                | Self::EarlySignal
+                | Self::End(EndError::Deadline(_) | EndError::Panicked(_))
+        )
+    }
+
     fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Config(_) => 2,
@@ -95,6 +108,13 @@ impl CommandError {
             | Self::Runtime(_) => 1,
         })
     }
+}
+
+/// Ends the process without running what the libraries do at an exit: the record store takes its
+/// locks apart then, while threads of the server still hold them. The store is made for such an
+/// end; what was acknowledged is on disk.
+fn end_at_once() -> ! {
+    std::process::abort()
 }
 
 /// The error and everything that led to it, in one line.

@@ -267,6 +267,16 @@ impl Open {
         if scope.is_empty() {
             return Err(Fault::Shut);
         }
+        let private = matches!(
+            self.stance,
+            Stance::Bound {
+                role: Role::Encryption,
+                ..
+            }
+        );
+        if private && connection.peer().key().is_none() {
+            return Err(Fault::AnonymousPrivateRead);
+        }
         if self.reads.is_full() {
             return Err(Fault::TooManyReads);
         }

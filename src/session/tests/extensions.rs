@@ -111,14 +111,34 @@ fn a_stream_can_be_opened_for_one_application() {
 
 #[test]
 fn a_stranger_may_open_encryption_to_deliver() {
-    for connection in [anonymous(settings()), known(settings())] {
-        let mut talk = check(
+    let open = |connection: Arc<Connection>| {
+        check(
             &connection,
             StreamRole::Encryption,
             None,
             ResultCode::Success,
-        );
-        assert_eq!(binding(&mut talk), (Some(Role::Encryption), None));
+        )
+    };
+    let mut reader = open(known(settings()));
+    assert_eq!(binding(&mut reader), (Some(Role::Encryption), None));
+    let mut stranger = open(anonymous(settings()));
+    let delivery = stranger.ask(&submission(records(1)[0].bytes()));
+    assert!(matches!(
+        delivery,
+        Action::Submit {
+            bound: Some(Role::Encryption),
+            ..
+        }
+    ));
+}
+
+#[test]
+fn a_stranger_must_authenticate_to_read_on_a_stream_bound_to_encryption() {
+    let stranger = anonymous(settings());
+    let mut talk = check(&stranger, StreamRole::Encryption, None, ResultCode::Success);
+    for request in [get(1), query(1), subscribe(1)] {
+        let said = talk.send(&request);
+        assert_eq!(said, [closed(1, ResultCode::RequiresAuthentication)]);
     }
 }
 

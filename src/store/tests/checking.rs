@@ -16,7 +16,9 @@ use crate::{
 fn filled() -> Scene {
     let scene = Scene::new();
     for n in 0..200_u64 {
-        let tags = TagsBuilder::new().raw(TagKind(7), &n.to_be_bytes()).unwrap();
+        let tags = TagsBuilder::new()
+            .raw(TagKind(7), &n.to_be_bytes())
+            .unwrap();
         scene.send(&build(1, 1, kind(1, UNIQUE), n, 1, tags, &[5; 40]));
     }
     scene.keep(&record(2, kind(2, REPLACEABLE), 1));
@@ -47,7 +49,10 @@ fn change_entry(db: &Database, seq: u64, change: impl Fn(&mut Vec<u8>)) {
 fn a_sound_store_is_clean_and_its_counts_are_told() {
     let scene = filled();
     let mut told = Vec::new();
-    let report = scene.store.verify(&mut |progress| told.push(progress)).unwrap();
+    let report = scene
+        .store
+        .verify(&mut |progress| told.push(progress))
+        .unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
     assert_eq!(report.entries, 202);
     assert_eq!(report.counts, scene.store.stats().unwrap().counts);
@@ -82,7 +87,10 @@ fn one_flipped_bit_of_a_record_is_found_wherever_it_is() {
             Problem::MalformedEntry(seq) => *seq == Seq::new(100),
             _ => false,
         };
-        assert!(found.iter().any(is_expected), "{from_end} from the end: {found:?}");
+        assert!(
+            found.iter().any(is_expected),
+            "{from_end} from the end: {found:?}"
+        );
     }
 }
 
@@ -129,16 +137,27 @@ fn a_key_that_is_missing_or_too_many_is_found() {
             db.engine().delete_cf(db.index().unwrap(), key).unwrap();
         }
     });
-    let tables = [Table::Time, Table::Author, Table::Kind, Table::Tag, Table::Address];
+    let tables = [
+        Table::Time,
+        Table::Author,
+        Table::Kind,
+        Table::Tag,
+        Table::Address,
+    ];
     let expected = tables.map(|table| Problem::MissingKey(Seq::new(7), table));
     assert_eq!(missing, expected);
     let stray = problems(|db| {
         let mut key = keys(db, 7)[0];
         key[24] = 9;
         db.engine().put_cf(db.index().unwrap(), key, []).unwrap();
-        db.engine().put_cf(db.index().unwrap(), b"what", []).unwrap();
+        db.engine()
+            .put_cf(db.index().unwrap(), b"what", [])
+            .unwrap();
     });
-    let expected = [Problem::ForeignKey, Problem::StrayKey(Seq::new(9), Table::Time)];
+    let expected = [
+        Problem::ForeignKey,
+        Problem::StrayKey(Seq::new(9), Table::Time),
+    ];
     assert_eq!(stray, expected);
     let both = problems(|db| {
         let mut key = keys(db, 7)[0];
@@ -157,7 +176,9 @@ fn a_key_that_is_missing_or_too_many_is_found() {
 fn counters_that_are_wrong_are_found() {
     let found = problems(|db| {
         let wrong = Counts::default().encode().unwrap();
-        db.engine().put_cf(db.meta().unwrap(), COUNTS_KEY, wrong).unwrap();
+        db.engine()
+            .put_cf(db.meta().unwrap(), COUNTS_KEY, wrong)
+            .unwrap();
     });
     let [Problem::WrongCounts(counts)] = found.as_slice() else {
         panic!("{found:?}");
@@ -181,10 +202,22 @@ fn more_problems_than_are_listed_are_counted() {
 /// Flips one bit in each stretch of a file, one after the other, and verifies each time.
 fn check_bit_flips(extension: &str, is_found: impl Fn(&Problem) -> bool) {
     let scene = filled();
-    let payload: Vec<u8> = (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
-    scene.keep(&build(1, 1, kind(1, UNIQUE), 900, 1, TagsBuilder::new(), &payload));
+    let payload: Vec<u8> = (0..100_000_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    scene.keep(&build(
+        1,
+        1,
+        kind(1, UNIQUE),
+        900,
+        1,
+        TagsBuilder::new(),
+        &payload,
+    ));
     let dir = scene.close();
-    let files = fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+    let files = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|file| file.unwrap().path());
     let mut files: Vec<_> = files
         .filter(|path| path.extension().is_some_and(|it| it == extension))
         .collect();
@@ -227,5 +260,8 @@ fn a_flipped_bit_in_a_table_is_found() {
 
 #[test]
 fn a_flipped_bit_in_a_large_record_is_found() {
-    check_bit_flips("blob", |problem| matches!(problem, Problem::UnreadableEntry(seq, _) if *seq == Seq::new(203)));
+    check_bit_flips(
+        "blob",
+        |problem| matches!(problem, Problem::UnreadableEntry(seq, _) if *seq == Seq::new(203)),
+    );
 }

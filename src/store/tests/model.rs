@@ -3,15 +3,15 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::support::{
-    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, key, kind, name_of,
-    pages, time,
+    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, key, kind,
+    name_of, pages, time,
 };
 use crate::{
     base::Seq,
     store::{Cursor, Entry, Outcome, PageBudget},
     wire::{
-        Duplicates, Filter, FilterBuilder, Kind, PublicKey, Record, Reference, TagKind, TagsBuilder,
-        Timestamp,
+        Duplicates, Filter, FilterBuilder, Kind, PublicKey, Record, Reference, TagKind,
+        TagsBuilder, Timestamp,
     },
 };
 
@@ -21,7 +21,11 @@ const TIMES: u64 = 40;
 fn any_kind(dice: &mut Dice) -> Kind {
     let number = u16::from(dice.small(4));
     let duplicates = [UNIQUE, REPLACEABLE, VERSIONED, EPHEMERAL];
-    let which = if dice.below(20) == 0 { 3 } else { dice.below(3) };
+    let which = if dice.below(20) == 0 {
+        3
+    } else {
+        dice.below(3)
+    };
     kind(number, duplicates[usize::try_from(which).unwrap()])
 }
 
@@ -65,7 +69,11 @@ impl Model {
         if view.kind().duplicates() == Duplicates::Ephemeral {
             return "announced";
         }
-        if self.live.iter().any(|entry| entry.record.id() == record.id()) {
+        if self
+            .live
+            .iter()
+            .any(|entry| entry.record.id() == record.id())
+        {
             return "duplicate";
         }
         if let Some(current) = self.current(record) {
@@ -106,7 +114,10 @@ impl Model {
     }
 
     fn check(&self, filter: &Filter, until: Seq, found: &[Arc<Entry>], what: &str) {
-        let times: Vec<Timestamp> = found.iter().map(|it| it.record.view().timestamp()).collect();
+        let times: Vec<Timestamp> = found
+            .iter()
+            .map(|it| it.record.view().timestamp())
+            .collect();
         assert!(times.is_sorted_by(|a, b| a >= b), "order: {what}");
         let expected = self.matching(filter, until);
         let seqs = |entries: &[Arc<Entry>]| -> BTreeSet<Seq> {
@@ -169,7 +180,9 @@ const ELEMENTS: u32 = 12;
 fn any_filter(dice: &mut Dice, shape: u32, model: &Model) -> Filter {
     let some = |dice: &mut Dice| 1 + dice.below(3);
     let keys = |dice: &mut Dice, from: u8, end: u8| -> Vec<PublicKey> {
-        (0..some(dice)).map(|_| key(from + dice.small(end)).public()).collect()
+        (0..some(dice))
+            .map(|_| key(from + dice.small(end)).public())
+            .collect()
     };
     let any_time = |dice: &mut Dice| time(1_000 + dice.below(TIMES));
     let received = |dice: &mut Dice| {
@@ -223,7 +236,10 @@ fn check_groups(scene: &Scene, model: &Model) {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].seq, entry.seq);
         let address = entry.record.view().address();
-        let found = scene.store.get(&Reference::Address(address), 1_000).unwrap();
+        let found = scene
+            .store
+            .get(&Reference::Address(address), 1_000)
+            .unwrap();
         let is_here = |it: &&Arc<Entry>| it.record.view().address() == address;
         assert_eq!(found.len(), model.live.iter().filter(is_here).count());
         let newest = scene.store.get(&Reference::Address(address), 1).unwrap();
@@ -232,13 +248,18 @@ fn check_groups(scene: &Scene, model: &Model) {
             rows: 2,
             ..PageBudget::default()
         };
-        let paged = pages(&scene.store, &mut Cursor::of_group(address, Seq::MAX), budget);
+        let paged = pages(
+            &scene.store,
+            &mut Cursor::of_group(address, Seq::MAX),
+            budget,
+        );
         let seqs = |entries: &[Arc<Entry>]| entries.iter().map(|it| it.seq).collect::<Vec<_>>();
         assert_eq!(seqs(&paged), seqs(&found));
     }
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "shown when the test fails")]
 fn every_shape_of_filter_finds_what_a_search_by_hand_finds() {
     for seed in [1, 2] {
         println!("seed {seed}");
@@ -270,11 +291,26 @@ fn paging_finds_the_same_at_every_page_size() {
     let scene = Scene::new();
     let mut model = Model::default();
     fill(&scene, &mut model, &mut dice, 250);
-    for shape in [0, 0b1, 0b10, 0b100, 0b101, 0b1_0000, 0b1_0101, 0b1000, 0b1_0000_0000] {
+    for shape in [
+        0,
+        0b1,
+        0b10,
+        0b100,
+        0b101,
+        0b1_0000,
+        0b1_0101,
+        0b1000,
+        0b1_0000_0000,
+    ] {
         let filter = any_filter(&mut dice, shape, &model);
         for rows in 1..60 {
             let found = scene.query(&filter, Seq::MAX, rows);
-            model.check(&filter, Seq::MAX, &found, &format!("shape {shape:#b}, rows {rows}"));
+            model.check(
+                &filter,
+                Seq::MAX,
+                &found,
+                &format!("shape {shape:#b}, rows {rows}"),
+            );
         }
         for bytes in [1, 500, 2_000] {
             let budget = PageBudget {
@@ -284,7 +320,12 @@ fn paging_finds_the_same_at_every_page_size() {
             };
             let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
             let found = pages(&scene.store, &mut cursor, budget);
-            model.check(&filter, Seq::MAX, &found, &format!("shape {shape:#b}, bytes {bytes}"));
+            model.check(
+                &filter,
+                Seq::MAX,
+                &found,
+                &format!("shape {shape:#b}, bytes {bytes}"),
+            );
         }
     }
 }
@@ -313,9 +354,25 @@ fn pages_without_time_come_to_the_same_end() {
 fn a_page_that_finds_nothing_in_its_time_ends_all_the_same() {
     let scene = Scene::new();
     for nanos in 0..300 {
-        scene.send(&build(1, 1, kind(1, UNIQUE), nanos, 1, TagsBuilder::new(), b""));
+        scene.send(&build(
+            1,
+            1,
+            kind(1, UNIQUE),
+            nanos,
+            1,
+            TagsBuilder::new(),
+            b"",
+        ));
     }
-    scene.keep(&build(1, 1, kind(1, UNIQUE), 1_000, 1, TagsBuilder::new(), b""));
+    scene.keep(&build(
+        1,
+        1,
+        kind(1, UNIQUE),
+        1_000,
+        1,
+        TagsBuilder::new(),
+        b"",
+    ));
     let filter = FilterBuilder::new()
         .kinds([kind(1, UNIQUE)])
         .exclude_tags(TagsBuilder::new().raw(TagKind(5), b"x").unwrap());
@@ -351,7 +408,9 @@ fn a_filter_of_the_largest_size_finds_the_few_that_match() {
         tags = tags.raw(TagKind(10_000 + n), &[]).unwrap();
     }
     let filters = [
-        FilterBuilder::new().authors(people.clone()).kinds(kinds.clone()),
+        FilterBuilder::new()
+            .authors(people.clone())
+            .kinds(kinds.clone()),
         FilterBuilder::new().authors(people.clone()),
         FilterBuilder::new().signers(people.clone()),
         FilterBuilder::new().kinds(kinds.clone()),
@@ -377,14 +436,25 @@ fn an_author_of_many_kinds_is_read_in_order() {
     let records: Vec<_> = (0..700)
         .map(|number| {
             let nanos = dice.below(10_000);
-            build(1, 1, kind(number, UNIQUE), nanos, 1, TagsBuilder::new(), b"")
+            build(
+                1,
+                1,
+                kind(number, UNIQUE),
+                nanos,
+                1,
+                TagsBuilder::new(),
+                b"",
+            )
         })
         .collect();
     scene.put_together(&records);
     for entry in &scene.seen.lock().unwrap().log {
         model.add(entry);
     }
-    let filter = FilterBuilder::new().authors([key(1).public()]).build().unwrap();
+    let filter = FilterBuilder::new()
+        .authors([key(1).public()])
+        .build()
+        .unwrap();
     for rows in [1, 20, 300, 1_000] {
         let found = scene.query(&filter, Seq::MAX, rows);
         model.check(&filter, Seq::MAX, &found, &format!("rows {rows}"));

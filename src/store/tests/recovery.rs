@@ -55,7 +55,15 @@ fn whatever_was_synced_survives_a_torn_end_of_the_write_ahead_log() {
     for n in 0..12 {
         let duplicates = if n % 3 == 0 { REPLACEABLE } else { UNIQUE };
         let payload = vec![1; usize::try_from(n * 97).unwrap()];
-        let record = build(1, 1, kind(1, duplicates), n, 1, TagsBuilder::new(), &payload);
+        let record = build(
+            1,
+            1,
+            kind(1, duplicates),
+            n,
+            1,
+            TagsBuilder::new(),
+            &payload,
+        );
         scene.keep(&record);
         records.push(record);
         synced.push(fs::metadata(&wal).unwrap().len());
@@ -63,13 +71,23 @@ fn whatever_was_synced_survives_a_torn_end_of_the_write_ahead_log() {
     let crashed = copy(scene.path());
     let name = wal.file_name().unwrap();
     let whole = *synced.last().unwrap();
-    for cut in (synced[0]..=whole).step_by(61).chain(synced.iter().copied()) {
+    for cut in (synced[0]..=whole)
+        .step_by(61)
+        .chain(synced.iter().copied())
+    {
         let dir = copy(crashed.path());
-        let file = fs::File::options().write(true).open(dir.path().join(name)).unwrap();
+        let file = fs::File::options()
+            .write(true)
+            .open(dir.path().join(name))
+            .unwrap();
         file.set_len(cut).unwrap();
         let store = Store::open(dir.path(), settings()).unwrap();
         let kept = synced.iter().filter(|end| **end <= cut).count() - 1;
-        assert_eq!(store.tail(), Seq::new(kept as u64), "cut at {cut} of {whole}");
+        assert_eq!(
+            store.tail(),
+            Seq::new(kept as u64),
+            "cut at {cut} of {whole}"
+        );
         if let Some(last) = records[..kept].last() {
             assert_eq!(store.get(&Reference::Id(last.id()), 1).unwrap().len(), 1);
         }
@@ -117,12 +135,20 @@ fn a_newer_schema_is_refused_and_an_older_program_leaves_it_alone() {
     scene.keep(&record(1, kind(1, UNIQUE), 1));
     let db = &scene.store.shared.db;
     let newer = (database::SCHEMA + 1).to_be_bytes();
-    db.engine().put_cf(db.meta().unwrap(), database::SCHEMA_KEY, newer).unwrap();
+    db.engine()
+        .put_cf(db.meta().unwrap(), database::SCHEMA_KEY, newer)
+        .unwrap();
     let dir = copy(scene.path());
     let before = files(dir.path(), "sst");
     let error = open_error(dir.path());
-    assert!(matches!(error, StoreError::NewerSchema { found: 2, known: 1 }));
-    assert_eq!(error.to_string(), "database has schema 2, this program reads up to 1");
+    assert!(matches!(
+        error,
+        StoreError::NewerSchema { found: 2, known: 1 }
+    ));
+    assert_eq!(
+        error.to_string(),
+        "database has schema 2, this program reads up to 1"
+    );
     assert_eq!(files(dir.path(), "sst"), before);
 }
 
@@ -138,7 +164,10 @@ fn meta_values_that_are_missing_are_damage() {
         db.engine().delete_cf(db.meta().unwrap(), name).unwrap();
         let dir = copy(scene.path());
         let error = open_error(dir.path());
-        assert!(matches!(error, StoreError::Damaged(found) if found == expected), "{error:?}");
+        assert!(
+            matches!(error, StoreError::Damaged(found) if found == expected),
+            "{error:?}"
+        );
     }
 }
 
@@ -162,11 +191,16 @@ fn a_gap_near_the_end_of_the_log_is_damage() {
         }
         let db = &scene.store.shared.db;
         let missing = Seq::new(gap);
-        db.engine().delete_cf(db.log().unwrap(), missing.to_be_bytes()).unwrap();
+        db.engine()
+            .delete_cf(db.log().unwrap(), missing.to_be_bytes())
+            .unwrap();
         let dir = copy(scene.path());
         let error = open_error(dir.path());
         let expected = Damage::Missing(missing);
-        assert!(matches!(error, StoreError::Damaged(found) if found == expected), "{error:?}");
+        assert!(
+            matches!(error, StoreError::Damaged(found) if found == expected),
+            "{error:?}"
+        );
     }
 }
 
@@ -190,7 +224,10 @@ fn a_store_in_a_new_directory_is_empty_and_one_that_was_closed_is_not() {
     assert!(store.verify(&mut |_| {}).unwrap().is_clean());
     drop(store);
     let scene = Scene::new();
-    assert_eq!(scene.writer.register_user(key(1).public()), crate::store::Registration::Added);
+    assert_eq!(
+        scene.writer.register_user(key(1).public()),
+        crate::store::Registration::Added
+    );
     let dir = scene.close();
     let store = Store::open(dir.path(), settings()).unwrap();
     assert_eq!(store.tail(), Seq::new(1));

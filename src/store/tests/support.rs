@@ -18,8 +18,8 @@ use crate::{
         Cursor, Entry, Judge, Judgement, Outcome, PageBudget, Store, StoreOptions, Vouched, Writer,
     },
     wire::{
-        Filter, Kind, PublicKey, Record, RecordBuilder, RecordRef, ResultCode, SecretKey, TagsBuilder,
-        Timestamp,
+        Filter, Kind, PublicKey, Record, RecordBuilder, RecordRef, ResultCode, SecretKey,
+        TagsBuilder, Timestamp,
     },
 };
 
@@ -279,7 +279,10 @@ impl Scene {
         self.hold();
         let outcomes: Vec<_> = records.iter().map(|record| self.send(record)).collect();
         self.release();
-        outcomes.into_iter().map(|outcome| outcome.recv().unwrap()).collect()
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.recv().unwrap())
+            .collect()
     }
 
     /// Keeps the writer busy with an ephemeral record, so that what comes queues up.
