@@ -7,6 +7,7 @@
 mod certificate;
 mod der;
 mod development;
+mod endpoint;
 mod error;
 pub mod key_file;
 mod own;

@@ -7,8 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::base::limits::{VERIFY_QUEUE_MAX_BYTES, VERIFY_QUEUE_MAX_RECORDS};
 use crate::identity::PeerKey;
-use crate::session::Submitter;
-use crate::session::Ticket;
+use crate::session::{Submitter, Ticket};
 use crate::wire::{Record, ResultCode};
 
 /// Where submissions go: the pipeline that verifies, judges and stores them.

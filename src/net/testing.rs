@@ -1,5 +1,6 @@
 //! What the unit tests of this folder share: a server behind the network, and a transport in memory.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::Duration;
@@ -251,7 +252,10 @@ pub(super) fn link() -> (MemoryReader, MemoryWriter, MemoryPeer) {
     let (speaks, heard) = mpsc::unbounded_channel();
     let (pipe, watched) = watch::channel(Pipe::default());
     let pipe = Arc::new(pipe);
-    let reader = MemoryReader { heard };
+    let reader = MemoryReader {
+        heard,
+        unread: VecDeque::new(),
+    };
     let writer = MemoryWriter {
         pipe: Arc::clone(&pipe),
         changes: watched.clone(),
@@ -282,10 +286,16 @@ enum Spoken {
 
 pub(super) struct MemoryReader {
     heard: mpsc::UnboundedReceiver<Spoken>,
+    /// Heard while waiting for a reset.
+    unread: VecDeque<Bytes>,
 }
 
 impl LinkReader for MemoryReader {
     async fn read(&mut self, chunks: &mut [Bytes]) -> Result<usize, Broken> {
+        if let Some(bytes) = self.unread.pop_front() {
+            chunks[0] = bytes;
+            return Ok(1);
+        }
         match self.heard.recv().await {
             Some(Spoken::Bytes(bytes)) => {
                 chunks[0] = bytes;
@@ -297,11 +307,12 @@ impl LinkReader for MemoryReader {
     }
 
     async fn broken(&mut self) -> Broken {
-        // The tests reset only when nothing else is unread.
-        match self.heard.recv().await {
-            Some(Spoken::Reset) => Broken::Reset,
-            Some(Spoken::Bytes(_)) => unreachable!("no test speaks while nothing is read"),
-            None => std::future::pending().await,
+        loop {
+            match self.heard.recv().await {
+                Some(Spoken::Reset) => return Broken::Reset,
+                Some(Spoken::Bytes(bytes)) => self.unread.push_back(bytes),
+                None => std::future::pending().await,
+            }
         }
     }
 

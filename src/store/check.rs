@@ -149,10 +149,13 @@ impl Store {
             verifier: Verifier::new(KEYS_REMEMBERED),
             last_received: Timestamp::MIN,
             missing_keys: 0,
+            reads_index: true,
             progress,
         };
         check.log()?;
-        check.index()?;
+        if check.reads_index {
+            check.index()?;
+        }
         let stored = view.counts()?;
         let counted = check.report.counts;
         if stored != counted {
@@ -170,6 +173,8 @@ struct Check<'a, 'v> {
     verifier: Verifier,
     last_received: Timestamp,
     missing_keys: u64,
+    /// Whether the index could be read so far.
+    reads_index: bool,
     progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -181,7 +186,7 @@ impl Check<'_, '_> {
             let end = tail.get().min(next.get().saturating_add(CHUNK_ENTRIES - 1));
             let seqs: Vec<Seq> = (next.get()..=end).map(Seq::new).collect();
             let values = self.view.try_values(&seqs)?;
-            self.entries(&seqs, &values)?;
+            self.entries(&seqs, &values);
             next = Seq::new(end).next();
             self.tell(Pass::Log, end, tail.get());
         }
@@ -189,7 +194,7 @@ impl Check<'_, '_> {
     }
 
     /// Checks some entries; their signatures together, which takes half the time.
-    fn entries(&mut self, seqs: &[Seq], values: &[ValueResult<'_>]) -> Result<(), StoreError> {
+    fn entries(&mut self, seqs: &[Seq], values: &[ValueResult<'_>]) {
         let mut records = Vec::with_capacity(seqs.len());
         for (seq, value) in seqs.iter().zip(values) {
             match value {
@@ -207,7 +212,9 @@ impl Check<'_, '_> {
                 self.report.note(Problem::InvalidRecord(*seq, why));
             }
         }
-        self.record_keys(&records)
+        let secret = self.view.secret();
+        let keys = |(seq, record): &(Seq, RecordRef<'_>)| secret.record_keys(record, *seq);
+        self.expect_keys(records.iter().flat_map(keys).collect());
     }
 
     /// Checks one entry as far as it goes without its signature; returns the record in it.
@@ -235,10 +242,7 @@ impl Check<'_, '_> {
                 self.report.counts.users += 1;
                 self.report.counts.index_keys += 1;
                 let key = self.view.secret().user_key(&user, received, seq);
-                match self.view.have_keys(&[key]) {
-                    Ok(has) if has == [true] => {}
-                    Ok(_) | Err(_) => self.miss(seq, &key),
-                }
+                self.expect_keys(vec![key]);
             }
             LogEntry::Gone { by, .. } => {
                 self.report.counts.gone += 1;
@@ -250,24 +254,26 @@ impl Check<'_, '_> {
         None
     }
 
-    /// Checks that the index has every key of these records.
-    fn record_keys(&mut self, records: &[(Seq, RecordRef<'_>)]) -> Result<(), StoreError> {
-        let secret = self.view.secret();
-        let of = |(seq, record): &(Seq, RecordRef<'_>)| secret.record_keys(record, *seq);
-        let mut keys: Vec<IndexKey> = records.iter().flat_map(of).collect();
-        keys.sort_unstable();
-        for (key, is_there) in keys.iter().zip(self.view.have_keys(&keys)?) {
-            if let (false, Some((_, seq))) = (is_there, keys::parts(key)) {
-                self.miss(seq, key);
-            }
+    /// Checks that the index has every one of these keys.
+    fn expect_keys(&mut self, mut keys: Vec<IndexKey>) {
+        if !self.reads_index {
+            return;
         }
-        Ok(())
-    }
-
-    fn miss(&mut self, seq: Seq, key: &IndexKey) {
-        self.missing_keys += 1;
-        if let Some((table, _)) = keys::parts(key) {
-            self.report.note(Problem::MissingKey(seq, table));
+        keys.sort_unstable();
+        match self.view.have_keys(&keys) {
+            Ok(are_there) => {
+                for (key, is_there) in keys.iter().zip(are_there) {
+                    if let (false, Some((table, seq))) = (is_there, keys::parts(key)) {
+                        self.missing_keys += 1;
+                        self.report.note(Problem::MissingKey(seq, table));
+                    }
+                }
+            }
+            Err(error) => {
+                self.reads_index = false;
+                let why = super::writer::reason(&error);
+                self.report.note(Problem::UnreadableIndex(why));
+            }
         }
     }
 

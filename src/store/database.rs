@@ -102,10 +102,11 @@ fn exists(path: &Path) -> Result<bool, StoreError> {
     for file in listing {
         let name = file.map_err(StoreError::Directory)?.file_name();
         let name = name.to_string_lossy();
-        let is_remains = name.starts_with("MANIFEST-")
-            || [".sst", ".blob", ".log"]
-                .iter()
-                .any(|end| name.ends_with(end));
+        let is_numbered = |stem: &str| stem.bytes().all(|digit| digit.is_ascii_digit());
+        let is_remains = match name.rsplit_once('.') {
+            Some((stem, "sst" | "blob" | "log")) => is_numbered(stem),
+            _ => name.starts_with("MANIFEST-"),
+        };
         if is_remains {
             return Err(StoreError::Remains);
         }

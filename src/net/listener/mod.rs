@@ -43,14 +43,16 @@ struct Door {
 impl Listener {
     /// Binds every address; none may be missing. Must be called within a tokio runtime.
     ///
-    /// An IPv6 address takes IPv6 only. `crypto` is the server's identity, as
-    /// [`Identity::server_crypto`](crate::identity::Identity::server_crypto) makes it.
+    /// An IPv6 address takes IPv6 only. `endpoint` and `crypto` come from the server's identity, as
+    /// [`Identity::endpoint_config`](crate::identity::Identity::endpoint_config) and
+    /// [`Identity::server_crypto`](crate::identity::Identity::server_crypto) make them.
     ///
     /// # Errors
     /// - [`NetError::NoAddress`]: there is nothing to bind.
     /// - [`NetError::Bind`]: an address is in use, or not ours.
     pub fn bind(
         addresses: &[SocketAddr],
+        endpoint: &EndpointConfig,
         crypto: Arc<QuicServerConfig>,
         services: Services,
     ) -> Result<Self, NetError> {
@@ -59,7 +61,7 @@ impl Listener {
         }
         let config = server_config(crypto);
         let endpoints = addresses.iter().map(|address| {
-            open(*address, &config).map_err(|source| NetError::Bind {
+            open(*address, endpoint, &config).map_err(|source| NetError::Bind {
                 address: *address,
                 source,
             })
@@ -133,12 +135,13 @@ impl fmt::Debug for Listener {
 
 fn open(
     address: SocketAddr,
+    endpoint: &EndpointConfig,
     config: &quinn::ServerConfig,
 ) -> std::io::Result<(SocketAddr, Endpoint)> {
     let socket = socket::bind(address)?;
     let bound = socket.local_addr()?;
     let endpoint = Endpoint::new(
-        EndpointConfig::default(),
+        endpoint.clone(),
         Some(config.clone()),
         socket,
         Arc::new(TokioRuntime),

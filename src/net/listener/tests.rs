@@ -31,7 +31,8 @@ impl Running {
         };
         let any_port = (Ipv4Addr::LOCALHOST, 0).into();
         let crypto = server.server_crypto().unwrap();
-        let listener = Listener::bind(&[any_port], crypto, services).unwrap();
+        let listener =
+            Listener::bind(&[any_port], &EndpointConfig::default(), crypto, services).unwrap();
         let address = listener.addresses().next().unwrap();
         Self {
             behind,
@@ -275,8 +276,13 @@ async fn an_address_that_is_taken_is_named() {
     let crypto = Identity::new(SecretKey::generate())
         .server_crypto()
         .unwrap();
-    let bound = Listener::bind(&[address], Arc::clone(&crypto), behind.services());
+    let bound = Listener::bind(
+        &[address],
+        &EndpointConfig::default(),
+        Arc::clone(&crypto),
+        behind.services(),
+    );
     assert!(matches!(bound, Err(NetError::Bind { address: named, .. }) if named == address));
-    let bound = Listener::bind(&[], crypto, behind.services());
+    let bound = Listener::bind(&[], &EndpointConfig::default(), crypto, behind.services());
     assert!(matches!(bound, Err(NetError::NoAddress)));
 }

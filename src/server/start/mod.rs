@@ -54,6 +54,7 @@ impl Server {
         key::check_key(&key, &config.listen)?;
         let identity = Identity::new(key);
         let crypto = identity.server_crypto()?;
+        let endpoint = identity.endpoint_config();
         let public = identity.public();
         let config = Arc::new(config);
         let core = {
@@ -61,7 +62,7 @@ impl Server {
             let built = spawn_blocking(move || Core::build(config, public));
             built.await.map_err(|_| ServerError::Panicked)??
         };
-        let listener = Listener::bind(&config.listen, crypto, core.services())?;
+        let listener = Listener::bind(&config.listen, &endpoint, crypto, core.services())?;
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
         core.info.bound(&addresses);
         let open_roles = core.gate.open();

@@ -81,7 +81,7 @@ fn binding(talk: &mut Talk) -> (Option<Role>, Option<u32>) {
 #[test]
 fn a_stream_opened_for_an_open_role_is_bound_to_it() {
     for role in Role::ALL {
-        let connection = anonymous(settings());
+        let connection = known(settings());
         let mut talk = check(&connection, role.into(), None, ResultCode::Success);
         assert_eq!(binding(&mut talk), (Some(role), None));
         let mut other = Talk::new(&connection);

@@ -7,7 +7,7 @@ use std::{
 
 use super::support::{
     Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, Told, UNIQUE, VERSIONED, build, key, kind,
-    name_of, record, settings, time,
+    name_of, record, settings,
 };
 use crate::{
     base::Seq,
