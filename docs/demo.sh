@@ -42,7 +42,7 @@ show mosaic query --server "$server" --kind microblog
 printf '\n$ mosaic subscribe --server %s --kind microblog --count 2 &\n' "$server"
 mosaic subscribe --server "$server" --kind microblog --count 2 >"$scratch/subscriber.out" 2>"$scratch/subscriber.err" &
 subscriber_pid=$!
-wait_for "$scratch/subscriber.err" 'complete'
+wait_for "$scratch/subscriber.err" 'LOCALLY COMPLETE'
 show mosaic publish --server "$server" "seen live"
 wait "$subscriber_pid"
 subscriber_pid=""

@@ -232,6 +232,9 @@ pub const MAILBOX_MAX_BYTES: usize = 256 << 10;
 /// Threads that read the store at a time.
 pub const READERS_MAX: usize = 4;
 
+/// Of these, most that one connection has at a time, so that others always get in.
+pub const CONNECTION_READERS_MAX: usize = 2;
+
 /// Free space under which submissions are turned away (configuration `store.free_space_floor`).
 pub const FREE_SPACE_FLOOR_BYTES: u64 = 1 << 30;
 

@@ -157,7 +157,8 @@ impl Said {
         let streams = format!("{} a connection, {per_stream} queries each", limits.streams);
         line(out, "streams", &streams)?;
         let rate = match limits.submissions_per_second {
-            u64::MAX => "no limit".to_owned(),
+            // What a server says that has no limit: the largest rate a u32 or a u64 can name.
+            rate if rate >= u64::from(u32::MAX) => "no limit".to_owned(),
             rate => format!("{rate} a second"),
         };
         line(out, "submissions", &rate)?;

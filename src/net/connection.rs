@@ -34,17 +34,15 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(services: Services) -> Self {
-        let readers = Readers::new();
         let source = Source {
             store: services.store.clone(),
             fanout: services.fanout.clone(),
-            readers: readers.clone(),
             results_max: services.query_results_max,
         };
         Self {
             services,
             source: Arc::new(source),
-            readers,
+            readers: Readers::new(),
             budget: Budget::new(),
         }
     }
@@ -89,7 +87,11 @@ pub(super) async fn serve(
     let mut connection = Connection {
         quic,
         session: Arc::new(session::Connection::new(peer, settings)),
-        requester: Arc::new(Requester::new(peer, directory, shared.readers.clone())),
+        requester: Arc::new(Requester::new(
+            peer,
+            directory,
+            shared.readers.for_connection(),
+        )),
         shared,
         number,
         signals,

@@ -15,8 +15,6 @@ pub(super) struct Gets {
     wanted: VecDeque<Reference>,
     /// The address that is being answered.
     group: Option<Group>,
-    /// Groups are read up to this place in the log.
-    until: Seq,
     answered: Answered,
 }
 
@@ -48,11 +46,10 @@ struct Page<'a> {
 
 impl Gets {
     /// A GET of those references, whose number the session bounds.
-    pub(super) fn new(references: Vec<Reference>, until: Seq) -> Self {
+    pub(super) fn new(references: Vec<Reference>) -> Self {
         Self {
             wanted: references.into(),
             group: None,
-            until,
             answered: Answered::default(),
         }
     }
@@ -71,7 +68,7 @@ impl Gets {
                 let page = self.page(&store, &|entry| sight.sees(entry));
                 page.map(|records| (self, records))
             };
-            let (gets, records) = request.source.readers.run(work).await??;
+            let (gets, records) = request.sight.read(work).await??;
             self = gets;
             place.records(records);
         }
@@ -120,7 +117,7 @@ impl Gets {
             return Ok(());
         }
         for entry in page.store.get(&Reference::Id(id), 1)? {
-            if (page.sees)(&entry) && !self.answered.in_group(&entry, self.until) {
+            if (page.sees)(&entry) && !self.answered.in_group(&entry) {
                 page.push(&entry);
             }
         }
@@ -131,7 +128,9 @@ impl Gets {
         let is_new = !self.answered.groups.contains_key(&address);
         is_new.then(|| Group {
             address,
-            cursor: Cursor::of_group(address, self.until),
+            // No end: with one, a record that is replaced while the GET waits its turn would be
+            // missed, as what replaced it lies behind that end.
+            cursor: Cursor::of_group(address, Seq::MAX),
             oldest: None,
             left: GET_GROUP_MAX_RECORDS,
         })
@@ -160,11 +159,12 @@ impl Group {
 }
 
 impl Answered {
-    /// Whether the entry was delivered with the group of its address.
-    fn in_group(&self, entry: &Entry, until: Seq) -> bool {
+    /// Whether the entry was delivered with the group of its address. One that arrived after its
+    /// group was answered counts as delivered: this GET is older than it.
+    fn in_group(&self, entry: &Entry) -> bool {
         let record = entry.record.view();
         let oldest = self.groups.get(&record.address()).copied().flatten();
-        entry.seq <= until && oldest.is_some_and(|oldest| record.id() >= oldest)
+        oldest.is_some_and(|oldest| record.id() >= oldest)
     }
 }
 

@@ -88,5 +88,5 @@ async fn log_page(
         });
         Ok(page)
     };
-    Ok(request.source.readers.run(work).await??)
+    Ok(request.sight.read(work).await??)
 }

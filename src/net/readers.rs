@@ -6,13 +6,17 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use crate::base::limits::READERS_MAX;
+use crate::base::limits::{CONNECTION_READERS_MAX, READERS_MAX};
 
 /// Runs what blocks on the store on threads of their own, [`READERS_MAX`] at a time, in the order
 /// in which it was asked for. Clones share the bound.
+///
+/// A connection has a share of its own, at most [`CONNECTION_READERS_MAX`] at a time: however many
+/// streams it reads on, it stands in the common queue with that many only.
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
     permits: Arc<Semaphore>,
+    share: Arc<Semaphore>,
 }
 
 /// The work panicked; the panic was traced.
@@ -24,6 +28,15 @@ impl Readers {
     pub(super) fn new() -> Self {
         Self {
             permits: Arc::new(Semaphore::new(READERS_MAX)),
+            share: Arc::new(Semaphore::new(READERS_MAX)),
+        }
+    }
+
+    /// The same pool for one connection.
+    pub(super) fn for_connection(&self) -> Self {
+        Self {
+            permits: Arc::clone(&self.permits),
+            share: Arc::new(Semaphore::new(CONNECTION_READERS_MAX)),
         }
     }
 
@@ -39,13 +52,16 @@ impl Readers {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
-        // The semaphore is never closed; were it, reading without a bound is worse than an error.
+        // The semaphores are never closed; were they, reading without a bound is worse than an error.
+        let Ok(share) = Arc::clone(&self.share).acquire_owned().await else {
+            return Err(ReaderPanicked);
+        };
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else {
             return Err(ReaderPanicked);
         };
         let task = spawn_blocking(move || {
             // Here, not in the future, so that a dropped future does not lend the place twice.
-            let _permit = permit;
+            let _permits = (share, permit);
             work()
         });
         task.await.map_err(|error| {
@@ -82,6 +98,29 @@ mod tests {
             joined.unwrap();
         }
         assert!(most.load(Ordering::SeqCst) <= READERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn one_connection_does_not_take_the_whole_pool() {
+        let readers = Readers::new();
+        let greedy = readers.for_connection();
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(std::sync::Mutex::new(blocked));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..4 * READERS_MAX {
+            let (greedy, blocked) = (greedy.clone(), Arc::clone(&blocked));
+            tasks.spawn(async move {
+                let work = move || blocked.lock().unwrap().recv().unwrap();
+                greedy.run(work).await.unwrap();
+            });
+        }
+        readers.for_connection().run(|| ()).await.unwrap();
+        for _ in 0..4 * READERS_MAX {
+            release.send(()).unwrap();
+        }
+        while let Some(joined) = tasks.join_next().await {
+            joined.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -36,6 +36,11 @@ impl Requester {
         }
     }
 
+    /// The connection's share of the pool that reads the store.
+    pub(super) const fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
     pub(super) fn peer(&self) -> Peer {
         self.peer
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::readers::ReaderPanicked;
 use super::requester::Requester;
 use crate::base::Role;
 use crate::session::Settings;
@@ -31,6 +32,17 @@ impl Sight {
     /// the peer speaks now, it is: [`sees`](Self::sees) is asked before it is let out.
     pub(super) fn might_see(&self, entry: &Entry) -> bool {
         !self.requester.is_fresh() || self.sees(entry)
+    }
+
+    /// Runs `work` on the connection's share of the pool that reads the store.
+    ///
+    /// # Errors
+    /// [`ReaderPanicked`].
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ReaderPanicked> {
+        self.requester.readers().run(work).await
     }
 
     /// Looks again for whom the peer speaks, if that may have changed.

@@ -85,7 +85,7 @@ async fn read_page(
         let page = store.page(&mut cursor, &|entry| sight.sees(entry), budget);
         page.map(|page| (cursor, page))
     };
-    Ok(request.source.readers.run(work).await??)
+    Ok(request.sight.read(work).await??)
 }
 
 /// The records of entries, without a copy.

@@ -191,7 +191,6 @@ impl Behind {
         Arc::new(Source {
             store: self.store.clone(),
             fanout: self.fanout.clone(),
-            readers: Readers::new(),
             results_max,
         })
     }

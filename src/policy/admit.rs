@@ -25,6 +25,11 @@ pub struct Submitter {
 
 /// The open roles under which the record is to be stored.
 ///
+/// A stream that is bound to a role is judged by that role alone: it must claim the record and be
+/// open. But the record is then stored under every other open role too that claims it on an unbound
+/// stream: handing in a user's newer public record on a stream bound to something else must not move
+/// the user's address out of the outbox.
+///
 /// `record` has been verified: its hash and signature hold. `standing` is what the key schedules
 /// say of its signing key.
 ///
@@ -53,9 +58,13 @@ pub fn admit(
     if open.is_empty() {
         return Err(Refusal::Shut);
     }
+    // An application claims nothing here that another role claims, and encryption nothing that
+    // any role may claim beside it.
+    let others = claims(rules, roles.configured, record).intersection(roles.open);
+    let open = open.union(others);
     check_signer(rules, open, record, standing)?;
     if open.contains(Role::Application) {
-        // The application role is never claimed together with another one.
+        // It is the only role, or the one that the stream is bound to.
         other::may_submit(&rules.applications, submitter)?;
     }
     Ok(open)
@@ -89,7 +98,7 @@ fn check_signer(
             // Whether an address that not everybody may read is taken must not be told by whether
             // a stranger's replacement is refused.
             let is_private = kind.access() != ReadAccess::Everybody
-                || (open == RoleSet::of(Role::Inbox) && !rules.inbox_public);
+                || (open.contains(Role::Inbox) && !rules.inbox_public);
             if rules.served.contains(&record.author()) {
                 Err(Refusal::SignerUnknown)
             } else if replaces && is_private {

@@ -9,7 +9,7 @@ use crate::wire::ResultCode;
 /// which can be with the application role only.
 ///
 /// Anyone may open a stream for `encryption`, to deliver: what can be read on it is for
-/// [`visible`](super::visible) to say, and to a stranger that is nothing.
+/// [`visible`](super::visible()) to say, and to a stranger that is nothing.
 ///
 /// # Errors
 /// What the peer is told, and why, for people to read:

@@ -4,9 +4,9 @@
 //! [`inbox`](Role::Inbox), [`encryption`](Role::Encryption) and [`other`](Role::Application).
 //! Four questions are asked of them, and each is asked in one place only:
 //!
-//! * [`claims`]: which configured roles a record belongs to;
-//! * [`admit`]: under which open roles a submission is stored, or why it is refused;
-//! * [`visible`]: whether a reader may learn that a record exists. Every path that lets a record,
+//! * [`claims()`]: which configured roles a record belongs to;
+//! * [`admit()`]: under which open roles a submission is stored, or why it is refused;
+//! * [`visible()`]: whether a reader may learn that a record exists. Every path that lets a record,
 //!   its ID, its count or its existence out asks this function and has no rule of its own;
 //! * [`Gate::open`]: which roles a listener serves at this moment.
 //!

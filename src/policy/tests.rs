@@ -132,37 +132,90 @@ fn without_the_encryption_role_a_private_record_is_the_inboxs_and_only_its_recip
 }
 
 #[test]
-fn a_bound_stream_is_judged_by_its_role_alone() {
+fn a_bound_stream_is_judged_by_its_role_alone_and_stores_under_all_that_claim() {
     let record = Draft::by(Person::Alice, ReadAccess::Everybody)
         .of_app(APP)
         .to(&[Person::Bob])
         .record();
     let rules = testing::rules();
     let alice = testing::submitter(Person::Alice);
-    let unbound = admit(&rules, ALL_OPEN, record.view(), &alice, Standing::Master);
-    assert_eq!(unbound, Ok(RoleSet::of(Role::Outbox).with(Role::Inbox)));
+    let admit = |roles, submitter: &Submitter| {
+        admit(&rules, roles, record.view(), submitter, Standing::Master)
+    };
+    let public = RoleSet::of(Role::Outbox).with(Role::Inbox);
+    assert_eq!(admit(ALL_OPEN, &alice), Ok(public));
     for (role, expected) in [
-        (Role::Outbox, Ok(RoleSet::of(Role::Outbox))),
-        (Role::Inbox, Ok(RoleSet::of(Role::Inbox))),
+        (Role::Outbox, Ok(public)),
+        (Role::Inbox, Ok(public)),
         (Role::Encryption, Err(Refusal::Unclaimed)),
-        (Role::Application, Ok(RoleSet::of(Role::Application))),
+        (Role::Application, Ok(public.with(Role::Application))),
     ] {
         let submitter = testing::bound(alice, role);
-        let admitted = admit(
-            &rules,
-            ALL_OPEN,
-            record.view(),
-            &submitter,
-            Standing::Master,
+        assert_eq!(admit(ALL_OPEN, &submitter), expected, "{role}");
+        let all_but_it = Roles {
+            open: RoleSet::ALL.without(role),
+            ..ALL_OPEN
+        };
+        let shut = expected.and(Err(Refusal::Shut));
+        assert_eq!(admit(all_but_it, &submitter), shut, "{role} is shut");
+        let it_alone = Roles {
+            open: RoleSet::of(role),
+            ..ALL_OPEN
+        };
+        let expected = expected.map(|_| RoleSet::of(role));
+        assert_eq!(
+            admit(it_alone, &submitter),
+            expected,
+            "{role} alone is open"
         );
-        assert_eq!(admitted, expected, "{role}");
     }
     let one_app = Submitter {
         app: Some(OTHER_APP),
         ..testing::bound(alice, Role::Application)
     };
-    let admitted = admit(&rules, ALL_OPEN, record.view(), &one_app, Standing::Master);
-    assert_eq!(admitted, Err(Refusal::Unclaimed));
+    assert_eq!(admit(ALL_OPEN, &one_app), Err(Refusal::Unclaimed));
+}
+
+#[test]
+fn only_a_bound_stream_puts_a_public_roles_record_under_application_and_encryption_shares_none() {
+    let rules = testing::rules();
+    let notified: [&[Person]; 3] = [&[], &[Person::Alice], &[Person::Friend]];
+    for (author, access) in [Person::Alice, Person::Stranger]
+        .into_iter()
+        .flat_map(|it| ACCESSES.map(|access| (it, access)))
+    {
+        for (notified, bound) in notified.into_iter().flat_map(|it| {
+            Role::ALL
+                .map(Some)
+                .into_iter()
+                .chain([None])
+                .map(move |b| (it, b))
+        }) {
+            let record = Draft::by(author, access).of_app(APP).to(notified).record();
+            let submitter = Submitter {
+                bound,
+                ..testing::submitter(author)
+            };
+            let admitted = admit(
+                &rules,
+                ALL_OPEN,
+                record.view(),
+                &submitter,
+                Standing::Master,
+            );
+            let Ok(roles) = admitted else { continue };
+            let case = format!("{author:?} {access:?} {notified:?} on {bound:?}: {roles}");
+            let unbound = claims(&rules, RoleSet::ALL, record.view());
+            assert_eq!(roles.intersection(unbound), unbound, "{case}");
+            assert!(bound.is_none_or(|bound| roles.contains(bound)), "{case}");
+            let encryption = RoleSet::of(Role::Encryption);
+            let is_private = roles.contains(Role::Encryption);
+            assert!(!is_private || roles == encryption, "{case}");
+            let is_shared =
+                roles.contains(Role::Application) && roles != RoleSet::of(Role::Application);
+            assert!(!is_shared || bound == Some(Role::Application), "{case}");
+        }
+    }
 }
 
 #[test]
@@ -251,6 +304,7 @@ fn of_an_author_who_is_not_served_only_a_revoked_key_or_a_hidden_replacement_is_
 #[test]
 fn a_stranger_learns_nothing_from_replacing_in_an_inbox_that_is_not_public() {
     let record = Draft::by(Person::Stranger, ReadAccess::Everybody)
+        .of_app(APP)
         .replaceable()
         .to(&[Person::Alice])
         .record();
@@ -260,14 +314,16 @@ fn a_stranger_learns_nothing_from_replacing_in_an_inbox_that_is_not_public() {
             ..testing::rules()
         };
         let anonymous = testing::anonymous_submitter();
-        let admitted = admit(
-            &rules,
-            ALL_OPEN,
-            record.view(),
-            &anonymous,
-            Standing::Unknown,
-        );
-        assert_eq!(admitted.err(), expected, "inbox.public = {inbox_public}");
+        for submitter in [anonymous, testing::bound(anonymous, Role::Application)] {
+            let admitted = admit(
+                &rules,
+                ALL_OPEN,
+                record.view(),
+                &submitter,
+                Standing::Unknown,
+            );
+            assert_eq!(admitted.err(), expected, "inbox.public = {inbox_public}");
+        }
     }
 }
 

@@ -63,7 +63,8 @@ pub struct Entry {
 /// What a [`Judge`](super::Judge) decides about a submitted record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    /// Keep it, unless it is here already or something newer is; ephemeral records are announced.
+    /// Keep it, unless it is here already or something newer is; a record that is here gains the
+    /// roles it lacks; ephemeral records are announced.
     Store {
         /// Roles it goes to.
         roles: RoleSet,
@@ -79,9 +80,10 @@ pub enum Judgement {
 /// How a submission ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It is in the log at this place, and its batch was synced to disk.
+    /// It is in the log at this place, and its batch was synced to disk. It may have been at another
+    /// place before, under fewer roles.
     Stored(Seq),
-    /// The same record is in the log already.
+    /// The same record is in the log already, under every role it was to go to.
     Duplicate(Arc<Entry>),
     /// A record that replaces it, this one, is in the log already.
     Older(Arc<Entry>),

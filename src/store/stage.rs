@@ -59,10 +59,18 @@ pub(super) struct Replaced {
     pub(super) by: Seq,
 }
 
-/// Where the current record of an address is.
-enum Current {
+/// Where a live record is.
+enum Place {
     Staged(usize, Arc<Entry>),
     Stored(Arc<Entry>),
+}
+
+impl Place {
+    const fn entry(&self) -> &Arc<Entry> {
+        match self {
+            Self::Staged(_, entry) | Self::Stored(entry) => entry,
+        }
+    }
 }
 
 impl<'v> Stage<'v> {
@@ -84,16 +92,28 @@ impl<'v> Stage<'v> {
 
     /// Takes a record into the batch, at the place [`next`](Self::next), or says why not.
     ///
-    /// [`Outcome::Stored`] is a promise for the time after the batch is written.
+    /// A record that is here already, but not under all the roles it is offered for, moves to a new
+    /// place: there it has the roles of both, and the better of what vouches for its signer.
+    ///
+    /// [`Outcome::Stored`] is a promise for the time after the batch is written. Free space comes
+    /// before everything else, so that a full disk does not tell what is here.
     ///
     /// # Source
     /// `mosaic-wire.md` sections 3 and 10: an address of a replaceable kind serves its latest
     /// timestamp, and of equal timestamps the larger ID. Section 9: the signer must be checked
     /// before it may replace what another key signed.
     pub(super) fn offer(&mut self, entry: &Arc<Entry>) -> Result<Outcome, StoreError> {
+        if !self.has_space {
+            return Ok(Outcome::NoSpace);
+        }
         let record = entry.record.view();
         if let Some(known) = self.find_id(&record.id())? {
-            return Ok(Outcome::Duplicate(known));
+            let theirs = known.entry();
+            if theirs.roles.union(entry.roles) == theirs.roles {
+                return Ok(Outcome::Duplicate(Arc::clone(theirs)));
+            }
+            let entry = Arc::new(united(theirs, entry));
+            return self.take(&entry, Some(known));
         }
         let is_replaceable = record.kind().duplicates() == Duplicates::Replaceable;
         let current = if is_replaceable {
@@ -101,29 +121,12 @@ impl<'v> Stage<'v> {
         } else {
             None
         };
-        if let Some(Current::Staged(_, known) | Current::Stored(known)) = &current {
-            let theirs = known.record.view();
-            // An ID starts with the timestamp, so this order is the rule for equal ones too.
-            if record.id() < theirs.id() {
-                return Ok(Outcome::Older(Arc::clone(known)));
-            }
-            if record.signer() != theirs.signer() && entry.vouched == Vouched::Unknown {
-                return Ok(Outcome::Refused(ResultCode::Unauthorized));
-            }
+        if let Some(known) = current.as_ref().map(Place::entry)
+            && let Some(refusal) = stays(known, entry)
+        {
+            return Ok(refusal);
         }
-        if !self.has_space {
-            return Ok(Outcome::NoSpace);
-        }
-        let seq = self.claim(entry.received)?;
-        assert_eq!(
-            entry.seq, seq,
-            "an entry is made for the place it is offered"
-        );
-        if let Some(current) = current {
-            self.replace(current, seq);
-        }
-        self.put(entry, &record, is_replaceable);
-        Ok(Outcome::Stored(seq))
+        self.take(entry, current)
     }
 
     /// Takes a registration into the batch; false without space.
@@ -201,12 +204,27 @@ impl<'v> Stage<'v> {
         Ok(seq)
     }
 
-    fn put(&mut self, entry: &Arc<Entry>, record: &RecordRef<'_>, is_replaceable: bool) {
-        let keys = self.view.secret().record_keys(record, entry.seq);
+    /// Puts an entry behind the last one, in place of `old`.
+    fn take(&mut self, entry: &Arc<Entry>, old: Option<Place>) -> Result<Outcome, StoreError> {
+        let seq = self.claim(entry.received)?;
+        assert_eq!(
+            entry.seq, seq,
+            "an entry is made for the place it is offered"
+        );
+        if let Some(old) = old {
+            self.replace(old, seq);
+        }
+        self.put(entry);
+        Ok(Outcome::Stored(seq))
+    }
+
+    fn put(&mut self, entry: &Arc<Entry>) {
+        let record = entry.record.view();
+        let keys = self.view.secret().record_keys(&record, entry.seq);
         let index = self.staged.len();
         self.index_keys += keys.len();
         self.ids.insert(record.id(), index);
-        if is_replaceable {
+        if record.kind().duplicates() == Duplicates::Replaceable {
             self.replaceable.insert(record.address(), index);
         }
         self.staged.push(Staged::Record(StagedRecord {
@@ -216,50 +234,48 @@ impl<'v> Stage<'v> {
         }));
     }
 
-    fn replace(&mut self, current: Current, by: Seq) {
-        match current {
-            Current::Staged(index, entry) => {
+    fn replace(&mut self, old: Place, by: Seq) {
+        match old {
+            Place::Staged(index, entry) => {
                 self.ids.remove(&entry.record.id());
                 if let Some(Staged::Record(staged)) = self.staged.get_mut(index) {
                     staged.gone_by = Some(by);
                 }
             }
-            Current::Stored(entry) => {
+            Place::Stored(entry) => {
                 self.replaced.insert(entry.seq, Replaced { entry, by });
             }
         }
     }
 
-    fn staged_entry(&self, index: usize) -> Option<Arc<Entry>> {
+    fn staged_at(&self, index: usize) -> Option<Place> {
         match self.staged.get(index) {
-            Some(Staged::Record(staged)) => Some(Arc::clone(&staged.entry)),
+            Some(Staged::Record(staged)) => Some(Place::Staged(index, Arc::clone(&staged.entry))),
             _ => None,
         }
     }
 
     /// The live record with that ID.
-    fn find_id(&mut self, id: &RecordId) -> Result<Option<Arc<Entry>>, StoreError> {
+    fn find_id(&mut self, id: &RecordId) -> Result<Option<Place>, StoreError> {
         if let Some(index) = self.ids.get(id) {
-            return Ok(self.staged_entry(*index));
+            return Ok(self.staged_at(*index));
         }
         let window = Hit::of_id(id);
         let found =
             self.find_record(Run::at(id.timestamp()), window, |record| record.id() == *id)?;
-        Ok(found.filter(|entry| !self.replaced.contains_key(&entry.seq)))
+        let live = found.filter(|entry| !self.replaced.contains_key(&entry.seq));
+        Ok(live.map(Place::Stored))
     }
 
     /// The live record at an address of a replaceable kind.
-    fn current(&mut self, address: &Address) -> Result<Option<Current>, StoreError> {
+    fn current(&mut self, address: &Address) -> Result<Option<Place>, StoreError> {
         if let Some(index) = self.replaceable.get(address) {
-            let index = *index;
-            return Ok(self
-                .staged_entry(index)
-                .map(|entry| Current::Staged(index, entry)));
+            return Ok(self.staged_at(*index));
         }
         let run = self.view.secret().address_run(address);
         let window = (Hit::FIRST, Hit::LAST);
         let found = self.find_record(run, window, |record| record.address() == *address)?;
-        Ok(found.map(Current::Stored))
+        Ok(found.map(Place::Stored))
     }
 
     fn find_record(
@@ -303,5 +319,35 @@ impl<'v> Stage<'v> {
             self.keys.step();
         }
         Ok(None)
+    }
+}
+
+/// Why the current record of an address stays when `entry` is offered; `None` if it does not.
+///
+/// A vouched signer goes before one of whom nothing is known, whatever the order of their records:
+/// otherwise a forged record from the far future held the address for ever.
+fn stays(known: &Arc<Entry>, entry: &Entry) -> Option<Outcome> {
+    let (theirs, ours) = (known.record.view(), entry.record.view());
+    let is_other_signer = theirs.signer() != ours.signer();
+    let is_vouched = entry.vouched != Vouched::Unknown;
+    if is_other_signer && is_vouched && known.vouched == Vouched::Unknown {
+        return None;
+    }
+    // An ID starts with the timestamp, so this order is the rule for equal ones too.
+    if ours.id() < theirs.id() {
+        return Some(Outcome::Older(Arc::clone(known)));
+    }
+    (is_other_signer && !is_vouched).then_some(Outcome::Refused(ResultCode::Unauthorized))
+}
+
+/// The entry of a record that is here as `known` and comes again as `again`.
+fn united(known: &Entry, again: &Entry) -> Entry {
+    Entry {
+        roles: known.roles.union(again.roles),
+        vouched: match known.vouched {
+            Vouched::Unknown => again.vouched,
+            vouched => vouched,
+        },
+        ..again.clone()
     }
 }

@@ -9,9 +9,10 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::gets::Gets;
 use super::live;
-use super::readers::{ReaderPanicked, Readers};
+use super::readers::ReaderPanicked;
 use super::sight::Sight;
 use super::stored::Stored;
+use crate::base::Seq;
 use crate::base::limits::{STREAM_PAGES_MAX, STREAM_QUERIES_MAX};
 use crate::fanout::Fanout;
 use crate::session::{Event, ReadRequest, Ticket};
@@ -37,7 +38,6 @@ pub(super) struct Requests {
 pub(super) struct Source {
     pub(super) store: Store,
     pub(super) fanout: Fanout,
-    pub(super) readers: Readers,
     /// Records a request without a limit delivers.
     pub(super) results_max: u32,
 }
@@ -189,10 +189,7 @@ impl Told {
 impl Request {
     async fn run(self, request: ReadRequest) {
         let outcome = match request {
-            ReadRequest::Get(references) => {
-                let until = self.source.store.tail();
-                Gets::new(references, until).run(&self).await
-            }
+            ReadRequest::Get(references) => Gets::new(references).run(&self).await,
             ReadRequest::Query { filter, limit } => self.query(filter, limit).await,
             ReadRequest::Subscribe { filter, limit } => self.subscribe(filter, limit).await,
         };
@@ -209,8 +206,9 @@ impl Request {
     }
 
     async fn query(&self, filter: Filter, limit: u16) -> Result<(), Stop> {
-        let until = self.source.store.tail();
-        Stored::new(filter, limit, until).run(self).await
+        // No end: with one, a record that is replaced while the query waits its turn would be
+        // missed, as what replaced it lies behind that end.
+        Stored::new(filter, limit, Seq::MAX).run(self).await
     }
 
     /// Registers first and reads the store second: what is published from the registration on

@@ -7,7 +7,7 @@ use super::support::{
     name_of, pages, time,
 };
 use crate::{
-    base::Seq,
+    base::{Role, RoleSet, Seq},
     store::{Cursor, Entry, Outcome, PageBudget},
     wire::{
         Duplicates, Filter, FilterBuilder, Kind, PublicKey, Record, Reference, TagKind,
@@ -41,6 +41,15 @@ fn any_tags(dice: &mut Dice) -> TagsBuilder {
     tags
 }
 
+fn any_roles(dice: &mut Dice) -> RoleSet {
+    let roles = RoleSet::of(Role::Outbox);
+    match dice.below(4) {
+        0 => roles.with(Role::Inbox),
+        1 => RoleSet::of(Role::Application),
+        _ => roles,
+    }
+}
+
 fn any_record(dice: &mut Dice) -> Record {
     let author = dice.small(AUTHORS);
     let signer = match dice.below(4) {
@@ -64,32 +73,39 @@ struct Model {
 
 impl Model {
     /// What must become of a record, by the letter of the rules.
-    fn expect(&self, record: &Record) -> &'static str {
+    fn expect(&self, record: &Record, roles: RoleSet) -> &'static str {
         let view = record.view();
         if view.kind().duplicates() == Duplicates::Ephemeral {
             return "announced";
         }
-        if self
-            .live
-            .iter()
-            .any(|entry| entry.record.id() == record.id())
-        {
-            return "duplicate";
+        if let Some(known) = self.known(record) {
+            let gains = Role::ALL
+                .into_iter()
+                .any(|role| roles.contains(role) && !known.roles.contains(role));
+            return if gains { "stored" } else { "duplicate" };
         }
         if let Some(current) = self.current(record) {
             let theirs = current.record.view();
             let is_older = view.timestamp() < theirs.timestamp()
                 || (view.timestamp() == theirs.timestamp() && record.id() < current.record.id());
             let signer = view.signer();
-            let is_unknown = signer == key(50).public();
+            let is_stranger = |key_| key_ == key(50).public();
+            if theirs.signer() != signer {
+                match (is_stranger(theirs.signer()), is_stranger(signer)) {
+                    (true, false) => return "stored",
+                    (_, true) if !is_older => return "refused",
+                    _ => {}
+                }
+            }
             if is_older {
                 return "older";
             }
-            if theirs.signer() != signer && is_unknown {
-                return "refused";
-            }
         }
         "stored"
+    }
+
+    fn known(&self, record: &Record) -> Option<&Arc<Entry>> {
+        self.live.iter().find(|it| it.record.id() == record.id())
     }
 
     fn current(&self, record: &Record) -> Option<&Arc<Entry>> {
@@ -100,7 +116,8 @@ impl Model {
     }
 
     fn add(&mut self, entry: &Arc<Entry>) {
-        if let Some(old) = self.current(&entry.record).map(|old| old.seq) {
+        let old = self.known(&entry.record);
+        if let Some(old) = old.or(self.current(&entry.record)).map(|old| old.seq) {
             self.live.retain(|it| it.seq != old);
         }
         self.live.push(Arc::clone(entry));
@@ -153,14 +170,23 @@ fn fill(scene: &Scene, model: &mut Model, dice: &mut Dice, count: usize) {
             submitted.push(record.clone());
             batch.push(record);
         }
+        let roles: Vec<RoleSet> = batch.iter().map(|_| any_roles(dice)).collect();
+        for (record, roles) in batch.iter().zip(&roles) {
+            if record.view().kind().duplicates() != Duplicates::Ephemeral {
+                scene.decide(*roles, None);
+            }
+        }
         let outcomes = scene.put_together(&batch);
         let log = scene.seen.lock().unwrap().log.clone();
-        for (record, outcome) in batch.iter().zip(outcomes) {
-            assert_eq!(name_of(&outcome), model.expect(record));
+        for ((record, roles), outcome) in batch.iter().zip(roles).zip(outcomes) {
+            assert_eq!(name_of(&outcome), model.expect(record, roles));
             match outcome {
                 Outcome::Stored(seq) => {
                     let entry = log.iter().find(|entry| entry.seq == seq).unwrap();
                     assert_eq!(entry.record, *record);
+                    let before = model.known(record);
+                    let before = before.map_or(RoleSet::EMPTY, |known| known.roles);
+                    assert_eq!(entry.roles, before.union(roles));
                     model.add(entry);
                 }
                 Outcome::Duplicate(known) => assert_eq!(known.record, *record),

@@ -1,7 +1,7 @@
 //! A store with a writer whose judge does what the test says.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     path::Path,
     sync::{
         Arc, Condvar, Mutex,
@@ -18,8 +18,8 @@ use crate::{
         Cursor, Entry, Judge, Judgement, Outcome, PageBudget, Store, StoreOptions, Vouched, Writer,
     },
     wire::{
-        Filter, Kind, PublicKey, Record, RecordBuilder, RecordRef, ResultCode, SecretKey,
-        TagsBuilder, Timestamp,
+        Duplicates, Filter, Kind, PublicKey, Record, RecordBuilder, RecordRef, ResultCode,
+        SecretKey, TagsBuilder, Timestamp,
     },
 };
 
@@ -122,9 +122,13 @@ impl Gate {
     }
 }
 
+/// What the judge is to decide about the next records, in their order, instead of what it would.
+pub(super) type Decisions = Arc<Mutex<VecDeque<(RoleSet, Option<Vouched>)>>>;
+
 pub(super) struct Clerk {
     store: Store,
     seen: Arc<Mutex<Seen>>,
+    decisions: Decisions,
     gate: Arc<Gate>,
     entered: Sender<()>,
     subkeys: HashSet<PublicKey>,
@@ -142,17 +146,24 @@ impl Judge for Clerk {
         assert_ne!(record.payload(), b"panic", "asked to");
         let is_own = record.author() == record.signer();
         let is_tagged = record.tags().next().is_some();
+        let is_ephemeral = record.kind().duplicates() == Duplicates::Ephemeral;
+        let decided = if is_ephemeral {
+            None
+        } else {
+            self.decisions.lock().unwrap().pop_front()
+        };
+        let vouched = match (is_own, self.subkeys.contains(&record.signer())) {
+            (true, _) => Vouched::Master,
+            (false, true) => Vouched::Subkey,
+            (false, false) => Vouched::Unknown,
+        };
         Judgement::Store {
-            roles: if is_tagged {
-                RoleSet::of(Role::Inbox).with(Role::Outbox)
-            } else {
-                RoleSet::of(Role::Outbox)
+            roles: match decided {
+                Some((roles, _)) => roles,
+                None if is_tagged => RoleSet::of(Role::Inbox).with(Role::Outbox),
+                None => RoleSet::of(Role::Outbox),
             },
-            vouched: match (is_own, self.subkeys.contains(&record.signer())) {
-                (true, _) => Vouched::Master,
-                (false, true) => Vouched::Subkey,
-                (false, false) => Vouched::Unknown,
-            },
+            vouched: decided.and_then(|(_, it)| it).unwrap_or(vouched),
             submitter: is_tagged.then(|| record.signer()),
         }
     }
@@ -196,6 +207,7 @@ pub(super) struct Scene {
     pub(super) store: Store,
     pub(super) writer: Writer<Sender<Outcome>>,
     pub(super) seen: Arc<Mutex<Seen>>,
+    decisions: Decisions,
     gate: Arc<Gate>,
     entered: Receiver<()>,
     pub(super) dir: TempDir,
@@ -216,10 +228,12 @@ impl Scene {
     fn start(dir: TempDir, settings: StoreOptions, seen: Arc<Mutex<Seen>>) -> Self {
         let store = Store::open(dir.path(), settings).unwrap();
         let gate = Arc::new(Gate::default());
+        let decisions = Decisions::default();
         let (sender, entered) = mpsc::channel();
         let clerk = Clerk {
             store: store.clone(),
             seen: Arc::clone(&seen),
+            decisions: Arc::clone(&decisions),
             gate: Arc::clone(&gate),
             entered: sender,
             subkeys: (SUBKEYS_FROM..30).map(|n| key(n).public()).collect(),
@@ -229,6 +243,7 @@ impl Scene {
             store,
             writer,
             seen,
+            decisions,
             gate,
             entered,
             dir,
@@ -283,6 +298,11 @@ impl Scene {
             .into_iter()
             .map(|outcome| outcome.recv().unwrap())
             .collect()
+    }
+
+    /// Decides about the next record that is not ephemeral and has no decision yet.
+    pub(super) fn decide(&self, roles: RoleSet, vouched: Option<Vouched>) {
+        self.decisions.lock().unwrap().push_back((roles, vouched));
     }
 
     /// Keeps the writer busy with an ephemeral record, so that what comes queues up.

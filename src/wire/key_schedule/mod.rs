@@ -102,7 +102,9 @@ impl KeySchedule {
         let tagged: HashSet<&[u8]> = record
             .tags()
             .filter(|tag| tag.kind() == TagKind::SUBKEY)
-            .filter_map(|tag| tag.value().get(SUBKEY_AT..))
+            // Written out: schedules are looked up by the whole tag, so one that is written in
+            // another way would count while it is remembered, and not be found afterwards.
+            .filter_map(|tag| tag.value().strip_prefix(&[0; SUBKEY_AT]))
             .collect();
         let untagged = |entry: &KeyEntry| !tagged.contains(entry.key().bytes().as_slice());
         match entries.iter().position(untagged) {

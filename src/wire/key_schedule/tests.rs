@@ -324,6 +324,10 @@ fn every_listed_key_needs_its_tag() {
             .tags(TagsBuilder::new().notify(subkey(2).public())),
         0,
     );
+    // Nor one whose reserved bytes are not zero: looked up by the whole tag, it names nobody.
+    let value = [&[1, 0, 0, 0], subkey(2).public().as_bytes().as_slice()].concat();
+    let odd = TagsBuilder::new().raw(TagKind::SUBKEY, &value).unwrap();
+    untagged(bare.clone().tags(odd), 0);
     untagged(bare, 0);
 }
 
