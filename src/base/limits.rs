@@ -63,6 +63,11 @@ pub const ENCRYPTED_KEY_MAX_LOG_N: u8 = 22;
 /// Most queries and subscriptions open on one stream at a time; each holds a page of results.
 pub const STREAM_QUERIES_MAX: usize = 64;
 
+/// Most bytes that the open requests of one connection hold, all its streams together: sixteen
+/// filters of the largest size. It also bounds what one connection can make the fan-out compare
+/// with each new record.
+pub const CONNECTION_READS_MAX_BYTES: usize = 1 << 20;
+
 /// Most submissions of one stream on their way to the log; past it the stream is not read.
 pub const STREAM_SUBMISSIONS_MAX: usize = 256;
 
@@ -108,6 +113,9 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time from the end of the handshake, or of the first byte on a later stream, to HELLO.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time from the first byte of a message to its last: 1 MiB at 10 kB/s.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Buffers asked for a UDP socket, each way: the usual default of 208 KiB is a burst of 150 packets.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
@@ -322,6 +330,7 @@ const _: () = assert!(RECORD_MAX_BYTES.is_multiple_of(8));
 // schedule takes 152 bytes, its tag 40; its key and its master are kept.
 const _: () = assert!(DIRECTORY_SCHEDULES_MAX / 2 > (COMMIT_MAX_BYTES + RECORD_MAX_BYTES) / 152);
 const _: () = assert!(DIRECTORY_KEYS_MAX / 2 > 2 * (COMMIT_MAX_BYTES + RECORD_MAX_BYTES) / 192);
+const _: () = assert!(CONNECTION_READS_MAX_BYTES >= FILTER_MAX_BYTES);
 const _: () = assert!(STREAM_SUBMISSIONS_MAX_BYTES > RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(CLIENT_QUEUE_MAX_BYTES >= RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(RECORD_MESSAGE_MAX_BYTES < 1 << 24, "lengths are u24");

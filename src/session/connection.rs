@@ -1,8 +1,10 @@
 //! What the streams of one connection share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::settings::Settings;
+use crate::base::limits;
 use crate::identity::Peer;
 use crate::wire::EXTENSION_APP;
 
@@ -15,6 +17,8 @@ pub struct Connection {
     peer: Peer,
     settings: Arc<Settings>,
     phase: Mutex<Phase>,
+    /// Bytes that the open reads of all streams hold.
+    reads_bytes: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -39,10 +43,23 @@ pub(super) struct Greeting {
 pub(super) enum Hello {
     /// It was the connection's first.
     First(Greeting),
-    /// There was one before, which settled this.
-    Again(Greeting),
+    /// There was one before.
+    Again,
     /// The connection is being closed; there is no answer.
     TooLate,
+}
+
+/// A part of what the open reads of a connection may hold; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldBytes {
+    bytes: usize,
+    reads_bytes: Arc<AtomicUsize>,
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.reads_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
@@ -53,6 +70,7 @@ impl Connection {
             peer,
             settings,
             phase: Mutex::new(Phase::AwaitHello),
+            reads_bytes: Arc::default(),
         }
     }
 
@@ -71,7 +89,7 @@ impl Connection {
     /// Whether HELLO came, on whichever stream.
     ///
     /// A peer that opens no stream meets no stream's deadline, so whoever owns the connection asks
-    /// this when [`limits::HELLO_TIMEOUT`](crate::base::limits::HELLO_TIMEOUT) has passed.
+    /// this when [`limits::HELLO_TIMEOUT`] has passed.
     #[must_use]
     pub fn is_greeted(&self) -> bool {
         matches!(*self.phase(), Phase::Greeted(_))
@@ -90,7 +108,7 @@ impl Connection {
         let mut phase = self.phase();
         match &*phase {
             Phase::AwaitHello => {}
-            Phase::Greeted(greeting) => return Hello::Again(greeting.clone()),
+            Phase::Greeted(_) => return Hello::Again,
             Phase::Closed => return Hello::TooLate,
         }
         let greeting = Greeting {
@@ -98,6 +116,22 @@ impl Connection {
         };
         *phase = Phase::Greeted(greeting.clone());
         Hello::First(greeting)
+    }
+
+    /// Sets `bytes` aside for a read that is to be opened. `None` where all reads of the
+    /// connection would then hold more than [`limits::CONNECTION_READS_MAX_BYTES`].
+    pub(super) fn hold(&self, bytes: usize) -> Option<HeldBytes> {
+        let added = |held: usize| {
+            let held = held.checked_add(bytes)?;
+            (held <= limits::CONNECTION_READS_MAX_BYTES).then_some(held)
+        };
+        self.reads_bytes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, added)
+            .ok()?;
+        Some(HeldBytes {
+            bytes,
+            reads_bytes: Arc::clone(&self.reads_bytes),
+        })
     }
 
     /// From here on no stream of the connection takes a HELLO.

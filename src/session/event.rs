@@ -146,3 +146,16 @@ pub enum ReadRequest {
         limit: u16,
     },
 }
+
+impl ReadRequest {
+    /// What an open request of this kind holds of what its peer sent.
+    pub(super) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Get(references) => references.len().saturating_mul(REFERENCE_BYTES),
+            Self::Query { filter, .. } | Self::Subscribe { filter, .. } => filter.bytes().len(),
+        }
+    }
+}
+
+/// Bytes of a record ID or an address.
+const REFERENCE_BYTES: usize = 48;

@@ -34,6 +34,9 @@ pub(super) enum Fault {
     /// As many queries are open on the stream as may be.
     #[error("too many queries are open")]
     TooManyReads,
+    /// The open requests of the connection hold as much as they may.
+    #[error("the open requests of the connection are too large")]
+    ReadsTooLarge,
     /// The role of the stream, or every role, is shut.
     #[error("the role is shut")]
     Shut,
@@ -54,7 +57,7 @@ impl Fault {
             }
             Self::WideFilter => ResultCode::TooOpen,
             Self::AnonymousPrivateRead => ResultCode::RequiresAuthentication,
-            Self::TooManyReads => ResultCode::TooFast,
+            Self::TooManyReads | Self::ReadsTooLarge => ResultCode::TooFast,
             Self::Shut => ResultCode::TemporaryError,
         }
     }

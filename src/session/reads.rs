@@ -1,5 +1,6 @@
 //! The GETs, queries and subscriptions that are open on a stream.
 
+use super::connection::HeldBytes;
 use super::event::{Action, Ticket};
 use super::output::Output;
 use crate::base::{RoleSet, limits};
@@ -18,8 +19,11 @@ pub(super) struct OpenRead {
     pub(super) id: QueryId,
     pub(super) ticket: Ticket,
     pub(super) progress: Progress,
-    /// The roles that were open to it when it began.
+    /// The roles that were open to it at some time since it began; all of them are open still.
     pub(super) scope: RoleSet,
+    /// What it takes of the connection's budget.
+    #[expect(dead_code, reason = "it is given back with the read")]
+    pub(super) held: HeldBytes,
 }
 
 /// How far a read is.
@@ -84,7 +88,7 @@ impl Reads {
         }
     }
 
-    /// Ends every read that began on a role which is not among `open` any more.
+    /// Ends every read whose scope has a role which is not among `open` any more.
     ///
     /// A read of several roles ends with the first of them: were it left open, the peer would
     /// never learn what it missed until that role opened again.
@@ -102,6 +106,13 @@ impl Reads {
             });
             false
         });
+    }
+
+    /// Adds the roles of `reach` to the scope of every read: what it delivers comes from them too.
+    pub(super) fn widen(&mut self, reach: RoleSet) {
+        for read in &mut self.open {
+            read.scope = read.scope.union(reach);
+        }
     }
 }
 

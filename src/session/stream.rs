@@ -13,8 +13,8 @@ use super::output::Output;
 use super::submissions::Submissions;
 use crate::base::limits;
 use crate::wire::{
-    ClientMessage, Direction, Frame, FrameError, FrameReader, MessageError, ResultCode,
-    ServerMessage, Subject,
+    ClientMessage, Direction, Frame, FrameError, FrameReader, MessageError, MessageType,
+    ResultCode, ServerMessage, Subject,
 };
 
 /// One bidirectional stream of a connection, as the server sees it.
@@ -47,6 +47,25 @@ enum State {
 struct Input {
     frames: FrameReader,
     rest: Rest,
+    arriving: Option<Arriving>,
+}
+
+/// A message that has begun and not ended.
+#[derive(Clone, Copy, Debug)]
+struct Arriving {
+    /// How many messages came before it.
+    place: u64,
+    /// When its last byte must be here.
+    deadline: Instant,
+}
+
+/// What a stream waits for no longer than until some time.
+#[derive(Clone, Copy, Debug)]
+enum Awaited {
+    /// The connection's HELLO.
+    Hello(Instant),
+    /// The end of a message.
+    MessageEnd(Instant),
 }
 
 /// What is still to come of what the peer sends.
@@ -67,6 +86,7 @@ impl Stream {
         let input = Input {
             frames: FrameReader::new(Direction::ToServer),
             rest: Rest::Bytes,
+            arriving: None,
         };
         let deadline = opened + limits::HELLO_TIMEOUT;
         Self {
@@ -106,6 +126,7 @@ impl Stream {
             Event::Deadline => self.deadline(now),
         }
         self.carry_out_messages();
+        self.watch_message(now);
         self.finish_when_done();
     }
 
@@ -118,13 +139,9 @@ impl Stream {
     /// When [`Event::Deadline`] is due, if nothing else happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        match &self.state {
-            State::AwaitHello { deadline, .. } if !self.connection.is_greeted() => Some(*deadline),
-            State::AwaitHello { .. }
-            | State::Open { .. }
-            | State::Closing { .. }
-            | State::Finished => None,
-        }
+        self.awaited().map(|awaited| match awaited {
+            Awaited::Hello(deadline) | Awaited::MessageEnd(deadline) => deadline,
+        })
     }
 
     /// Whether bytes are to be read from the peer now. Where not, they stay in the transport,
@@ -135,6 +152,19 @@ impl Stream {
             State::AwaitHello { input, .. } => input.rest == Rest::Bytes,
             State::Open { input, open } => input.rest == Rest::Bytes && !open.is_full(),
             State::Closing { .. } | State::Finished => false,
+        }
+    }
+
+    fn awaited(&self) -> Option<Awaited> {
+        match &self.state {
+            // A message that has begun meanwhile has more time than that.
+            State::AwaitHello { deadline, .. } if !self.connection.is_greeted() => {
+                Some(Awaited::Hello(*deadline))
+            }
+            State::AwaitHello { input, .. } | State::Open { input, .. } => input
+                .arriving
+                .map(|arriving| Awaited::MessageEnd(arriving.deadline)),
+            State::Closing { .. } | State::Finished => None,
         }
     }
 
@@ -177,13 +207,49 @@ impl Stream {
     }
 
     fn deadline(&mut self, now: Instant) {
-        if self.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.violation(&Fault::NoHello);
+        match self.awaited() {
+            Some(Awaited::Hello(deadline)) if deadline <= now => self.violation(&Fault::NoHello),
+            Some(Awaited::MessageEnd(deadline)) if deadline <= now => self.cut_off(),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Gives up on the message that has not ended in time, and with it on the stream: where the
+    /// next one would begin will not be known.
+    fn cut_off(&mut self) {
+        tracing::debug!("a message did not end in time");
+        let broken = self.input().and_then(|input| input.frames.finish().err());
+        let next = broken.map_or(Next::Go, |error| self.broken_frame(error));
+        match next {
+            Next::Go => self.close(None),
+            Next::Close(last_word) => self.close(last_word),
+            Next::Violation(fault) => self.violation(&fault),
+        }
+    }
+
+    /// Notes when the message that is arriving must have ended.
+    fn watch_message(&mut self, now: Instant) {
+        let (input, is_full) = match &mut self.state {
+            State::AwaitHello { input, .. } => (input, false),
+            State::Open { input, open } => (input, open.is_full()),
+            State::Closing { .. } | State::Finished => return,
+        };
+        // What waits for answers, or breaks off, does not wait for the peer.
+        let place = match input.rest {
+            Rest::Bytes if !is_full => input.frames.arriving(),
+            Rest::Bytes | Rest::Messages | Rest::Nothing => None,
+        };
+        if input.arriving.map(|arriving| arriving.place) != place {
+            let deadline = now + limits::MESSAGE_TIMEOUT;
+            input.arriving = place.map(|place| Arriving { place, deadline });
         }
     }
 
     /// Carries out the messages that are here, until one has to wait.
     fn carry_out_messages(&mut self) {
+        if self.begins_before_hello() {
+            return self.violation(&Fault::BeforeHello);
+        }
         while let Some(frame) = self.next_frame() {
             match self.frame(frame) {
                 Next::Go => {}
@@ -191,6 +257,17 @@ impl Stream {
                 Next::Violation(fault) => self.violation(&fault),
             }
         }
+    }
+
+    /// Whether the first message begins like another than HELLO, which must come first. What
+    /// follows of it, perhaps a megabyte, is not waited for.
+    fn begins_before_hello(&self) -> bool {
+        let State::AwaitHello { input, .. } = &self.state else {
+            return false;
+        };
+        let kind = input.frames.peek_kind();
+        kind.is_some_and(|kind| MessageType::from_u8(kind) != Some(MessageType::Hello))
+            && !self.connection.is_greeted()
     }
 
     fn next_frame(&mut self) -> Option<Result<Frame, FrameError>> {

@@ -47,7 +47,7 @@ use std::{
 };
 
 pub use budget::PageBudget;
-pub use check::{Pass, Problem, Progress, Report};
+pub use check::{Inspect, Pass, Problem, Progress, Report};
 pub use counts::{Counts, RoleCount};
 pub use cursor::Cursor;
 pub use entry::{Entry, Judgement, Outcome, Vouched};

@@ -16,6 +16,8 @@ mod handshake;
 #[cfg(test)]
 mod real_input;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod serve;
 #[cfg(test)]
 mod slow_reader;

@@ -12,12 +12,21 @@ use super::arguments::{File, StoreArguments};
 use crate::base::Role;
 use crate::server::data::store_folder;
 use crate::store::{Counts, FileTotal, Pass, Progress, Report, Stats, Store, StoreOptions};
+use crate::verify::Verifier;
+use crate::wire::RecordRef;
 
 /// Reads everything again. An error where something is wrong, after saying what.
 pub(super) fn verify(arguments: &StoreArguments, out: &mut dyn Write) -> Result<(), CommandError> {
     let (store, path) = open(arguments)?;
     let mut bar = Bar::new();
-    let report = store.verify(&mut |progress| bar.show(progress));
+    let mut verifier = Verifier::new(KEYS_REMEMBERED);
+    let mut inspect = |records: &[RecordRef<'_>]| {
+        let outcomes = verifier.batch(records).into_iter();
+        outcomes
+            .map(|outcome| outcome.map_err(|error| error.to_string()))
+            .collect()
+    };
+    let report = store.verify(&mut inspect, &mut |progress| bar.show(progress));
     bar.clear();
     let report = report.map_err(|source| CommandError::Store { path, source })?;
     let written = if arguments.json {
@@ -200,3 +209,6 @@ fn files(stats: &Stats) -> [(&'static str, FileTotal); 4] {
 }
 
 const BAR: &str = "{msg:>10} {wide_bar} {human_pos}/{human_len} {eta}";
+
+/// Curve points of authors that are remembered from one batch to the next.
+const KEYS_REMEMBERED: usize = 4_096;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use self::extensions::refuse;
 use crate::base::{Role, RoleSet, limits};
-use crate::session::connection::{Connection, Hello};
+use crate::session::connection::{Connection, HeldBytes, Hello};
 use crate::session::event::{Action, ReadRequest, Ticket};
 use crate::session::fault::Fault;
 use crate::session::output::Output;
@@ -204,10 +204,11 @@ impl Open {
         self.submissions.answer(ticket, result, output);
     }
 
-    /// Ends the reads whose roles were shut.
+    /// Ends the reads that lost a role; those that are left read from the roles that opened, too.
     pub(super) fn gate_moved(&mut self, connection: &Connection, output: &mut Output) {
         let open = connection.settings().gate.open();
         self.reads.close_shut(open, output);
+        self.reads.widen(self.reach(open));
     }
 
     fn leave_undecided(&mut self) {
@@ -225,8 +226,8 @@ impl Open {
     ) {
         // The client names something else by that ID now, even if the new request is refused.
         self.reads.cancel(id, output);
-        let scope = match self.check_read(&request, connection) {
-            Ok(scope) => scope,
+        let (scope, held) = match self.check_read(&request, connection) {
+            Ok(granted) => granted,
             Err(fault) => {
                 tracing::debug!(%fault, "read refused");
                 return close_query(id, fault.code(), output);
@@ -243,6 +244,7 @@ impl Open {
             ticket,
             progress,
             scope,
+            held,
         });
         let (bound, app) = self.binding();
         output.push(Action::Read {
@@ -253,17 +255,17 @@ impl Open {
         });
     }
 
-    /// The roles a request would read from.
-    fn check_read(&self, request: &ReadRequest, connection: &Connection) -> Result<RoleSet, Fault> {
+    /// The roles a request would read from, and the room for it.
+    fn check_read(
+        &self,
+        request: &ReadRequest,
+        connection: &Connection,
+    ) -> Result<(RoleSet, HeldBytes), Fault> {
         let settings = connection.settings();
         if settings.refuse_wide_filters && filter(request).is_some_and(|it| !it.is_narrow()) {
             return Err(Fault::WideFilter);
         }
-        let open = settings.gate.open();
-        let scope = match self.stance {
-            Stance::Undecided | Stance::Unbound => open,
-            Stance::Bound { role, .. } => open.intersection(RoleSet::of(role)),
-        };
+        let scope = self.reach(settings.gate.open());
         if scope.is_empty() {
             return Err(Fault::Shut);
         }
@@ -280,7 +282,16 @@ impl Open {
         if self.reads.is_full() {
             return Err(Fault::TooManyReads);
         }
-        Ok(scope)
+        let held = connection.hold(request.held_bytes());
+        Ok((scope, held.ok_or(Fault::ReadsTooLarge)?))
+    }
+
+    /// Of the roles that are `open`, those that the stream is for.
+    fn reach(&self, open: RoleSet) -> RoleSet {
+        match self.stance {
+            Stance::Undecided | Stance::Unbound => open,
+            Stance::Bound { role, .. } => open.intersection(RoleSet::of(role)),
+        }
     }
 
     fn unsubscribe(&mut self, id: QueryId, output: &mut Output) {
@@ -323,15 +334,16 @@ impl Open {
 }
 
 fn hello(apps: &[u32], connection: &Connection, output: &mut Output) -> Next {
-    let (result, greeting) = match connection.hello(apps) {
-        Hello::First(greeting) => (ResultCode::Success, greeting),
-        Hello::Again(greeting) => (ResultCode::Duplicate, greeting),
+    let (result, apps) = match connection.hello(apps) {
+        Hello::First(greeting) => (ResultCode::Success, greeting.apps.to_vec()),
+        // Nothing new is granted; a list would make much of a short message.
+        Hello::Again => (ResultCode::Duplicate, Vec::new()),
         Hello::TooLate => return Next::Close(None),
     };
     output.send(&ServerMessage::HelloAck {
         result,
         version: MAJOR_VERSION,
-        apps: greeting.apps.to_vec(),
+        apps,
     });
     Next::Go
 }

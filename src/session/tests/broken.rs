@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::limits;
 use crate::wire::{Body, ExtensionRequest, Info, RoleOpen, StreamRole};
 
 /// One of every message that is answered without the help of the driver, and some that need it.
@@ -173,6 +174,98 @@ fn a_message_that_breaks_off_is_invalid_where_it_tells_what_it_is_about() {
         assert_eq!(talk.bytes(bytes.clone()), []);
         assert_eq!(talk.tell(Event::PeerFinished), expected, "{bytes:02x?}");
     }
+}
+
+#[test]
+fn a_message_that_does_not_end_in_time_is_answered_like_one_that_breaks_off() {
+    let record = records(1).remove(0);
+    let submission = submission(record.bytes()).encode();
+    let query = query(6).encode();
+    let invalid = ResultCode::Invalid;
+    let large = Bytes::from_static(&[0x05, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0]);
+    for (bytes, expected) in [
+        (query.slice(..1), vec![]),
+        (query.slice(..6), vec![closed(6, invalid)]),
+        (
+            submission.slice(..40),
+            vec![submitted(invalid, prefix(&record))],
+        ),
+        (large, vec![submitted(ResultCode::TooLarge, [0; 32])]),
+    ] {
+        let connection = anonymous(settings());
+        let mut talk = Talk::greeted(&connection);
+        let read = talk.read(&subscribe(1));
+        assert_eq!(talk.stream.next_deadline(), None);
+        assert_eq!(talk.bytes(bytes.clone()), []);
+        let deadline = talk.stream.next_deadline().unwrap();
+        assert_eq!(deadline, talk.now + limits::MESSAGE_TIMEOUT);
+        talk.now = deadline - std::time::Duration::from_nanos(1);
+        assert_eq!(talk.tell(Event::Deadline), [], "not before");
+        talk.now = deadline;
+        let ending = [cancel(read), STOP_READING, FINISH];
+        let expected = [expected, ending.to_vec()].concat();
+        assert_eq!(talk.tell(Event::Deadline), expected, "{bytes:02x?}");
+        assert_eq!(talk.stream.next_deadline(), None);
+        Talk::new(&connection).read(&subscribe(1));
+    }
+}
+
+#[test]
+fn what_is_skipped_and_the_data_of_a_blob_must_end_in_time_too() {
+    let mut too_large = vec![0x05, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];
+    too_large.extend([0; 40]);
+    let blob = ClientMessage::BlobSubmission {
+        hash: [1; 32],
+        data_bytes: 5,
+    };
+    for bytes in [too_large.into(), blob.encode()] {
+        let mut talk = Talk::greeted(&anonymous(settings()));
+        assert_eq!(talk.bytes(bytes).len(), 1, "it is refused");
+        talk.now = talk.stream.next_deadline().unwrap();
+        assert_eq!(talk.tell(Event::Deadline), [STOP_READING, FINISH]);
+    }
+}
+
+#[test]
+fn the_time_of_a_message_runs_from_its_first_byte_and_anew_for_the_next_one() {
+    let connection = anonymous(settings());
+    Talk::greeted(&connection);
+    let mut talk = Talk::new(&connection);
+    let second = std::time::Duration::from_secs(1);
+    let unsubscribe = unsubscribe(1).encode();
+    talk.bytes(unsubscribe.slice(..2));
+    let deadline = talk.now + limits::MESSAGE_TIMEOUT;
+    talk.now += second;
+    talk.bytes(unsubscribe.slice(2..7));
+    assert_eq!(talk.stream.next_deadline(), Some(deadline), "more bytes");
+    let end_and_begin = [&unsubscribe[7..], &unsubscribe[..1]].concat();
+    assert_eq!(talk.bytes(end_and_begin).len(), 1);
+    assert_eq!(talk.stream.next_deadline(), Some(deadline + second));
+    talk.now += second;
+    assert_eq!(talk.bytes(unsubscribe.slice(1..)).len(), 1);
+    assert_eq!(talk.stream.next_deadline(), None);
+    talk.bytes(unsubscribe.slice(..1));
+    talk.tell(Event::PeerFinished);
+    assert_eq!(talk.stream.next_deadline(), None, "it is over");
+}
+
+#[test]
+fn while_the_stream_is_held_back_no_message_runs_out_of_time() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    let record = records(1).remove(0);
+    let mut ticket = None;
+    while talk.stream.wants_bytes() {
+        ticket = Some(talk.submit(&record));
+    }
+    talk.bytes(unsubscribe(1).encode().slice(..4));
+    assert_eq!(talk.stream.next_deadline(), None);
+    talk.now += limits::MESSAGE_TIMEOUT;
+    talk.tell(Event::Submitted {
+        ticket: ticket.unwrap(),
+        result: ResultCode::Accepted,
+    });
+    let deadline = talk.now + limits::MESSAGE_TIMEOUT;
+    assert_eq!(talk.stream.next_deadline(), Some(deadline));
 }
 
 /// Checks what must hold of everything a stream says, whatever it is told.

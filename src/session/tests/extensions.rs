@@ -247,6 +247,24 @@ fn reads_on_a_bound_stream_are_a_temporary_error_while_its_role_is_shut() {
 }
 
 #[test]
+fn reads_on_a_bound_stream_are_not_widened_by_other_roles_that_open() {
+    let gate = Arc::new(Gate::closed(RoleSet::ALL, "UNKNOWN", testing::NOW));
+    let outbox = RoleSet::of(Role::Outbox);
+    gate.set_open(outbox, "PUBLIC", testing::NOW);
+    let moving = Settings {
+        gate: Arc::clone(&gate),
+        ..settings()
+    };
+    let connection = anonymous(moving);
+    let mut talk = check(&connection, StreamRole::Outbox, None, ResultCode::Success);
+    talk.read(&subscribe(1));
+    gate.set_open(outbox.with(Role::Inbox), "PUBLIC", testing::NOW);
+    assert_eq!(talk.tell(Event::GateMoved), []);
+    gate.set_open(outbox, "PARTLY", testing::NOW);
+    assert_eq!(talk.tell(Event::GateMoved), [], "it never read the inbox");
+}
+
+#[test]
 fn a_body_that_does_not_decode_is_answered_by_that_types_reply_with_invalid_and_nothing_else() {
     let not_a_map: &[u8] = &[0xC0];
     let unknown_role: &[u8] = &[0x81, 0xA4, b'r', b'o', b'l', b'e', 0xA1, b'x'];

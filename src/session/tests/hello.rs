@@ -93,11 +93,25 @@ fn a_second_hello_is_a_duplicate_on_any_stream_and_changes_nothing() {
     let connection = anonymous(settings());
     let mut first = Talk::new(&connection);
     first.send(&hello_for(0, &[1]));
-    let duplicate = [ack(ResultCode::Duplicate, &[1])];
+    let duplicate = [ack(ResultCode::Duplicate, &[])];
     assert_eq!(first.send(&hello_for(0, &[0, 1])), duplicate);
     let mut second = Talk::new(&connection);
     assert_eq!(second.send(&hello_for(0, &[0, 1])), duplicate);
     second.read(&query(1));
+}
+
+#[test]
+fn a_duplicate_hello_is_acknowledged_without_applications_and_takes_none_away() {
+    let connection = anonymous(settings());
+    let asked: Vec<u32> = (1..).take(limits::HELLO_APPS_MAX - 1).collect();
+    let mut talk = Talk::new(&connection);
+    talk.send(&hello_for(
+        0,
+        &[&[EXTENSION_APP], asked.as_slice()].concat(),
+    ));
+    let said = talk.send(&hello_for(0, &asked));
+    assert_eq!(said, [ack(ResultCode::Duplicate, &[])]);
+    assert!(connection.has_extensions());
 }
 
 #[test]
@@ -121,6 +135,22 @@ fn a_message_before_hello_is_answered_closing_invalid_and_the_connection_is_clos
         assert_eq!(late, [STOP_READING, FINISH], "HELLO after {message:?}");
         assert!(!connection.is_greeted());
     }
+}
+
+#[test]
+fn a_message_before_hello_is_refused_at_its_first_byte() {
+    for message in other_messages() {
+        let first = message.encode().slice(..1);
+        let mut talk = Talk::new(&anonymous(settings()));
+        assert_eq!(talk.bytes(first), thrown_out(), "{message:?}");
+    }
+    let connection = anonymous(settings());
+    let mut waiting = Talk::new(&connection);
+    let bytes = hello().encode();
+    assert_eq!(waiting.bytes(bytes.slice(..1)), [], "it may be a HELLO");
+    assert_eq!(waiting.bytes(bytes.slice(1..)).len(), 1);
+    let mut second = Talk::new(&connection);
+    assert_eq!(second.bytes(vec![0x02]), [], "HELLO came before");
 }
 
 #[test]

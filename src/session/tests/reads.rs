@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::{Role, limits};
-use crate::wire::{RecordId, Reference};
+use crate::wire::{RecordId, Reference, TagsBuilder};
 
 fn found(ticket: Ticket, records: &[Record]) -> Event {
     Event::Records {
@@ -343,4 +343,120 @@ fn a_role_that_shuts_ends_the_reads_that_began_on_it() {
     assert_eq!(talk.tell(Event::GateMoved), [cancel(ticket), shut]);
     assert_eq!(talk.tell(found(ticket, &records(1))), []);
     talk.read(&subscribe(1));
+}
+
+#[test]
+fn a_subscription_whose_role_opened_after_it_began_ends_when_that_role_shuts() {
+    let gate = Arc::new(Gate::closed(RoleSet::ALL, "UNKNOWN", testing::NOW));
+    let outbox = RoleSet::of(Role::Outbox);
+    gate.set_open(outbox, "PUBLIC", testing::NOW);
+    let moving = Settings {
+        gate: Arc::clone(&gate),
+        ..settings()
+    };
+    let mut talk = Talk::greeted(&anonymous(moving));
+    let ticket = talk.read(&subscribe(1));
+    gate.set_open(outbox.with(Role::Inbox), "PUBLIC", testing::NOW);
+    assert_eq!(talk.tell(Event::GateMoved), []);
+    gate.set_open(outbox, "PARTLY", testing::NOW);
+    let shut = closed(1, ResultCode::TemporaryError);
+    assert_eq!(talk.tell(Event::GateMoved), [cancel(ticket), shut]);
+}
+
+/// A filter of about 32 KiB.
+fn heavy_filter() -> Filter {
+    let notify = |tags: TagsBuilder, _| tags.notify(Person::Alice.key());
+    let condition = |filter: FilterBuilder, _| {
+        let tags = (0..50).fold(TagsBuilder::default(), notify);
+        filter.tags(tags)
+    };
+    let filter = (0..16).fold(FilterBuilder::new(), condition);
+    filter.build().unwrap()
+}
+
+/// A subscription with a large filter.
+fn heavy(id: u16) -> ClientMessage {
+    ClientMessage::Subscribe {
+        id: QueryId(id),
+        limit: 0,
+        filter: heavy_filter(),
+    }
+}
+
+/// A connection whose open reads hold all but the last bytes of what they may, on one stream, and
+/// the tickets of those reads.
+fn laden() -> (Arc<Connection>, Talk, Vec<Ticket>) {
+    let connection = anonymous(settings());
+    let mut talk = Talk::greeted(&connection);
+    let mut tickets = Vec::new();
+    for id in 0.. {
+        let said = talk.send(&heavy(id));
+        let [Said::Action(Action::Read { ticket, .. })] = said.as_slice() else {
+            assert_eq!(said, [closed(id, ResultCode::TooFast)]);
+            break;
+        };
+        tickets.push(*ticket);
+    }
+    let filter_bytes = heavy_filter().bytes().len();
+    let fit = limits::CONNECTION_READS_MAX_BYTES / filter_bytes;
+    assert!(fit < limits::STREAM_QUERIES_MAX);
+    assert_eq!(tickets.len(), fit);
+    (connection, talk, tickets)
+}
+
+#[test]
+fn open_requests_that_hold_too_much_are_too_fast_on_every_stream_of_their_connection() {
+    let (connection, _laden, _) = laden();
+    let mut other = Talk::new(&connection);
+    let reference = Reference::Id(RecordId::from_bytes(&[7; 48]).unwrap());
+    let large_get = ClientMessage::Get {
+        id: QueryId(500),
+        references: vec![reference; limits::GET_REFERENCES_MAX],
+    };
+    let too_fast = [closed(500, ResultCode::TooFast)];
+    assert_eq!(other.send(&heavy(500)), too_fast);
+    assert_eq!(other.send(&large_get), too_fast);
+    Talk::greeted(&anonymous(settings())).read(&large_get);
+}
+
+#[test]
+fn the_references_of_open_gets_count_too() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    let reference = Reference::Id(RecordId::from_bytes(&[7; 48]).unwrap());
+    let get = |id| ClientMessage::Get {
+        id: QueryId(id),
+        references: vec![reference; limits::GET_REFERENCES_MAX],
+    };
+    let fit = limits::CONNECTION_READS_MAX_BYTES / (48 * limits::GET_REFERENCES_MAX);
+    let fit = u16::try_from(fit).unwrap();
+    for id in 0..fit {
+        talk.read(&get(id));
+    }
+    assert_eq!(talk.send(&get(fit)), [closed(fit, ResultCode::TooFast)]);
+}
+
+#[test]
+fn a_request_that_ends_however_it_does_leaves_its_bytes_to_the_next() {
+    let id = 500;
+    let (_, mut talk, _) = laden();
+    assert_eq!(talk.send(&heavy(0)).len(), 2, "it replaces another");
+    assert_eq!(talk.send(&heavy(id)).len(), 1, "and holds the same");
+    talk.send(&unsubscribe(0));
+    talk.read(&heavy(id));
+
+    let (_, mut talk, tickets) = laden();
+    talk.tell(ended(tickets[0], SUCCESS));
+    talk.read(&heavy(id));
+
+    let (_, mut talk, _) = laden();
+    talk.bytes(with_bad_filter(0));
+    talk.read(&heavy(id));
+
+    let (connection, mut talk, _) = laden();
+    talk.send(&ClientMessage::DhtLookup);
+    Talk::new(&connection).read(&heavy(id));
+
+    let (connection, talk, _) = laden();
+    drop(talk);
+    Talk::new(&connection).read(&heavy(id));
 }

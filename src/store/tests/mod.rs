@@ -2,6 +2,7 @@
 
 mod checking;
 mod model;
+mod moving;
 mod planning;
 mod recovery;
 mod support;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::support::{
-    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, key, kind,
-    name_of, pages, time,
+    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, inspect, key,
+    kind, name_of, pages, time,
 };
 use crate::{
     base::{Role, RoleSet, Seq},
@@ -285,7 +285,6 @@ fn check_groups(scene: &Scene, model: &Model) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "shown when the test fails")]
 fn every_shape_of_filter_finds_what_a_search_by_hand_finds() {
     for seed in [1, 2] {
         println!("seed {seed}");
@@ -305,7 +304,7 @@ fn every_shape_of_filter_finds_what_a_search_by_hand_finds() {
         engine.compact_range_cf(index, None::<&[u8]>, None::<&[u8]>);
         check_every_shape(&scene, &model, &mut dice, "in tables");
         check_groups(&scene, &model);
-        let report = scene.store.verify(&mut |_| {}).unwrap();
+        let report = scene.store.verify(&mut inspect(), &mut |_| {}).unwrap();
         assert!(report.is_clean(), "{:?}", report.problems);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::support::{REPLACEABLE, Scene, UNIQUE, build, key, kind, record, settings};
+use super::support::{REPLACEABLE, Scene, UNIQUE, build, inspect, key, kind, record, settings};
 use crate::{
     base::Seq,
     store::{Damage, Store, StoreError, database},
@@ -91,7 +91,7 @@ fn whatever_was_synced_survives_a_torn_end_of_the_write_ahead_log() {
         if let Some(last) = records[..kept].last() {
             assert_eq!(store.get(&Reference::Id(last.id()), 1).unwrap().len(), 1);
         }
-        let report = store.verify(&mut |_| {}).unwrap();
+        let report = store.verify(&mut inspect(), &mut |_| {}).unwrap();
         assert!(report.is_clean(), "cut at {cut}: {:?}", report.problems);
     }
 }
@@ -116,7 +116,12 @@ fn a_flipped_bit_inside_the_write_ahead_log_is_an_error_and_loses_nothing_silent
             Err(StoreError::Corrupt(_)) => {}
             Ok(store) => {
                 assert!(store.tail() < Seq::new(6));
-                assert!(store.verify(&mut |_| {}).unwrap().is_clean());
+                assert!(
+                    store
+                        .verify(&mut inspect(), &mut |_| {})
+                        .unwrap()
+                        .is_clean()
+                );
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -221,7 +226,12 @@ fn a_store_in_a_new_directory_is_empty_and_one_that_was_closed_is_not() {
     let store = Store::open(&path, settings()).unwrap();
     assert_eq!(store.tail(), Seq::ZERO);
     assert!(store.users().unwrap().is_empty());
-    assert!(store.verify(&mut |_| {}).unwrap().is_clean());
+    assert!(
+        store
+            .verify(&mut inspect(), &mut |_| {})
+            .unwrap()
+            .is_clean()
+    );
     drop(store);
     let scene = Scene::new();
     assert_eq!(

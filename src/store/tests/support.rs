@@ -17,6 +17,7 @@ use crate::{
     store::{
         Cursor, Entry, Judge, Judgement, Outcome, PageBudget, Store, StoreOptions, Vouched, Writer,
     },
+    verify::Verifier,
     wire::{
         Duplicates, Filter, Kind, PublicKey, Record, RecordBuilder, RecordRef, ResultCode,
         SecretKey, TagsBuilder, Timestamp,
@@ -350,5 +351,16 @@ pub(super) fn settings() -> StoreOptions {
         cache_bytes: 8 << 20,
         free_space_floor_bytes: 0,
         ..StoreOptions::default()
+    }
+}
+
+/// Inspects records as the server does.
+pub(super) fn inspect() -> impl FnMut(&[RecordRef<'_>]) -> Vec<Result<(), String>> {
+    let mut verifier = Verifier::new(64);
+    move |records| {
+        let outcomes = verifier.batch(records).into_iter();
+        outcomes
+            .map(|outcome| outcome.map_err(|error| error.to_string()))
+            .collect()
     }
 }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::support::{
-    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, Told, UNIQUE, VERSIONED, build, key, kind,
-    name_of, record, settings,
+    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, Told, UNIQUE, VERSIONED, build, inspect,
+    key, kind, name_of, record, settings,
 };
 use crate::{
-    base::{Role, RoleSet, Seq},
+    base::Seq,
     store::{
         Cursor, Outcome, PageBudget, Registration, Store, StoreError, StoreOptions, SubmitError,
         Vouched, Writer,
@@ -18,7 +18,7 @@ use crate::{
     wire::{FilterBuilder, Kind, Record, Reference, ResultCode, TagsBuilder},
 };
 
-fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
+pub(super) fn names(outcomes: &[Outcome]) -> Vec<&'static str> {
     outcomes.iter().map(name_of).collect()
 }
 
@@ -140,7 +140,7 @@ fn a_replaced_record_leaves_a_dense_log_and_frees_its_keys() {
             .read_log(Seq::ZERO, PageBudget::default())
             .unwrap();
         assert_eq!((page.entries.len(), page.next), (1, Seq::new(5)));
-        let report = scene.store.verify(&mut |_| {}).unwrap();
+        let report = scene.store.verify(&mut inspect(), &mut |_| {}).unwrap();
         assert!(report.is_clean(), "{:?}", report.problems);
     }
 }
@@ -189,106 +189,6 @@ fn only_a_vouched_signer_replaces_what_another_key_signed() {
     let address = Reference::Address(make(1, 1).view().address());
     let found = scene.store.get(&address, 9).unwrap();
     assert_eq!(found[0].vouched, Vouched::Master);
-}
-
-#[test]
-fn a_vouched_signer_replaces_what_an_unknown_other_key_signed_whatever_their_order() {
-    let make = |signer: u8, nanos: u64| {
-        let kind = kind(1, REPLACEABLE);
-        build(1, signer, kind, nanos, 1, TagsBuilder::new(), b"")
-    };
-    let far_future = make(50, u64::try_from(i64::MAX).unwrap());
-    let (master, subkey) = (make(1, 10), make(SUBKEYS_FROM, 9));
-    for together in [false, true] {
-        let put = |scene: &Scene, records: &[Record]| {
-            let outcomes = if together {
-                scene.put_together(records)
-            } else {
-                records.iter().map(|record| scene.put(record)).collect()
-            };
-            names(&outcomes)
-        };
-        let scene = Scene::new();
-        let order = [&far_future, &subkey, &far_future, &master, &subkey].map(Clone::clone);
-        let expected = ["stored", "stored", "refused", "stored", "older"];
-        assert_eq!(put(&scene, &order), expected, "together: {together}");
-        let older = [make(50, 1), make(51, 1)];
-        assert_eq!(put(&scene, &older), ["older", "older"]);
-        let address = Reference::Address(master.view().address());
-        let found = scene.store.get(&address, 9).unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].record, master);
-        let scene = scene.reopen();
-        let report = scene.store.verify(&mut |_| {}).unwrap();
-        assert!(report.is_clean(), "{:?}", report.problems);
-    }
-}
-
-#[test]
-fn a_duplicate_gains_the_roles_it_lacks_at_a_new_place_and_keeps_the_better_vouched() {
-    let (outbox, application) = (RoleSet::of(Role::Outbox), RoleSet::of(Role::Application));
-    for (together, duplicates) in [
-        (false, UNIQUE),
-        (false, REPLACEABLE),
-        (true, UNIQUE),
-        (true, REPLACEABLE),
-    ] {
-        let scene = Scene::new();
-        let known = record(1, kind(1, duplicates), 5);
-        scene.decide(application, Some(Vouched::Unknown));
-        scene.decide(outbox, Some(Vouched::Subkey));
-        scene.decide(application, Some(Vouched::Unknown));
-        scene.decide(RoleSet::of(Role::Inbox), Some(Vouched::Unknown));
-        let again = [(); 4].map(|()| known.clone());
-        let outcomes = if together {
-            scene.put_together(&again)
-        } else {
-            again.iter().map(|record| scene.put(record)).collect()
-        };
-        let expected = ["stored", "stored", "duplicate", "stored"];
-        assert_eq!(names(&outcomes), expected);
-        let scene = scene.reopen();
-        let all = outbox.union(application).with(Role::Inbox);
-        let found = scene.store.get(&Reference::Id(known.id()), 9).unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[0].record, known);
-        assert_eq!(
-            (found[0].seq, found[0].roles, found[0].vouched),
-            (Seq::new(3), all, Vouched::Subkey)
-        );
-        let counts = scene.store.stats().unwrap().counts;
-        assert_eq!((counts.records, counts.gone), (1, 2));
-        for role in Role::ALL {
-            let expected = u64::from(all.contains(role));
-            assert_eq!(counts.of(role).records, expected, "{role}");
-        }
-        scene.decide(all, None);
-        assert_eq!(name_of(&scene.put(&known)), "duplicate");
-        if duplicates == REPLACEABLE {
-            scene.keep(&record(1, kind(1, duplicates), 6));
-            assert_eq!(name_of(&scene.put(&known)), "older");
-        }
-        let report = scene.store.verify(&mut |_| {}).unwrap();
-        assert!(report.is_clean(), "{:?}", report.problems);
-    }
-}
-
-#[test]
-fn a_record_that_gained_roles_is_replaced_by_its_successor_in_the_same_batch() {
-    let scene = Scene::new();
-    let (old, new) = (
-        record(1, kind(1, REPLACEABLE), 5),
-        record(1, kind(1, REPLACEABLE), 6),
-    );
-    scene.keep(&old);
-    scene.decide(RoleSet::of(Role::Application), None);
-    let batch = [old.clone(), new.clone(), old.clone(), new.clone()];
-    let outcomes = scene.put_together(&batch);
-    assert_eq!(names(&outcomes), ["stored", "stored", "older", "duplicate"]);
-    let counts = scene.store.stats().unwrap().counts;
-    assert_eq!((counts.records, counts.gone), (1, 2));
-    let report = scene.store.verify(&mut |_| {}).unwrap();
-    assert!(report.is_clean(), "{:?}", report.problems);
 }
 
 #[test]
@@ -374,7 +274,7 @@ fn users_are_registered_once_up_to_their_number_and_for_good() {
         scene.writer.register_user(key(2).public()),
         Registration::Known
     );
-    let report = scene.store.verify(&mut |_| {}).unwrap();
+    let report = scene.store.verify(&mut inspect(), &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
 }
 
@@ -597,7 +497,7 @@ fn a_large_record_lives_beside_the_tables_and_comes_back_whole() {
     let found = scene.store.get(&Reference::Id(large.id()), 1).unwrap();
     assert_eq!(found[0].record, large);
     let scene = scene.reopen();
-    let report = scene.store.verify(&mut |_| {}).unwrap();
+    let report = scene.store.verify(&mut inspect(), &mut |_| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.problems);
 }
 

@@ -84,6 +84,8 @@ pub struct FrameReader {
     partial: Vec<u8>,
     /// What follows them; no chunk is empty.
     chunks: VecDeque<Bytes>,
+    /// How many messages have arrived to their end.
+    ended_messages: u64,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl FrameReader {
             state: State::Message,
             partial: Vec::new(),
             chunks: VecDeque::new(),
+            ended_messages: 0,
         }
     }
 
@@ -177,6 +180,30 @@ impl FrameReader {
         self.partial.len() + self.chunks.iter().map(Bytes::len).sum::<usize>()
     }
 
+    /// How many messages came before the one that has begun and not ended, so that one can be told
+    /// from the next; `None` between two messages and after a final error. BLOB data and what is
+    /// thrown away belong to their message.
+    ///
+    /// Ask when [`next`](Self::next) has returned `None`.
+    #[must_use]
+    pub fn arriving(&self) -> Option<u64> {
+        let has_begun = match &self.state {
+            State::Message => !self.partial.is_empty() || !self.chunks.is_empty(),
+            State::BlobData { .. } | State::Skip { .. } => true,
+            State::Failed(_) => false,
+        };
+        has_begun.then_some(self.ended_messages)
+    }
+
+    /// The first byte of the message that [`next`](Self::next) would go on with.
+    #[must_use]
+    pub fn peek_kind(&self) -> Option<u8> {
+        match &self.state {
+            State::Message => self.present().first().copied(),
+            State::BlobData { .. } | State::Skip { .. } | State::Failed(_) => None,
+        }
+    }
+
     fn next_message(&mut self) -> Result<Option<Frame>, FrameError> {
         let Some(message_type) = self.peek_type()? else {
             return Ok(None);
@@ -187,11 +214,13 @@ impl FrameReader {
         let Some(message) = self.take_message(message_type, length_bytes) else {
             return Ok(None);
         };
-        if message_type.layout() == Layout::BlobHead {
-            let left_bytes = data_length(&message);
-            if left_bytes > 0 {
-                self.state = State::BlobData { left_bytes };
-            }
+        let left_bytes = match message_type.layout() {
+            Layout::BlobHead => data_length(&message),
+            Layout::Exact(_) | Layout::Fixed(_) | Layout::UpTo(_) => 0,
+        };
+        match left_bytes {
+            0 => self.end_message(),
+            _ => self.state = State::BlobData { left_bytes },
         }
         Ok(Some(Frame::Message(message)))
     }
@@ -257,10 +286,10 @@ impl FrameReader {
         let data = chunk.split_to(taken_bytes);
         self.drop_empty_chunk();
         let left_bytes = left_bytes.saturating_sub(u64::try_from(taken_bytes).unwrap_or(u64::MAX));
-        self.state = match left_bytes {
-            0 => State::Message,
-            _ => State::BlobData { left_bytes },
-        };
+        match left_bytes {
+            0 => self.end_message(),
+            _ => self.state = State::BlobData { left_bytes },
+        }
         Some(Frame::BlobData { data, left_bytes })
     }
 
@@ -275,11 +304,16 @@ impl FrameReader {
             left_bytes -= taken_bytes;
             self.drop_empty_chunk();
         }
-        self.state = match left_bytes {
-            0 => State::Message,
-            _ => State::Skip { left_bytes },
-        };
+        match left_bytes {
+            0 => self.end_message(),
+            _ => self.state = State::Skip { left_bytes },
+        }
         left_bytes == 0
+    }
+
+    fn end_message(&mut self) {
+        self.state = State::Message;
+        self.ended_messages = self.ended_messages.wrapping_add(1);
     }
 
     /// Moves bytes into `partial` until it holds `want_bytes` of the present message; whether they

@@ -419,3 +419,37 @@ proptest! {
         prop_assert_eq!(parts.1, whole.1);
     }
 }
+
+#[test]
+fn a_message_is_arriving_from_its_first_byte_to_its_last_with_all_that_belongs_to_it() {
+    let unsubscribe = ClientMessage::Unsubscribe { id: QueryId(1) }.encode();
+    let mut blob = ClientMessage::BlobSubmission {
+        hash: [1; 32],
+        data_bytes: 3,
+    }
+    .encode()
+    .to_vec();
+    blob.extend([9; 3]);
+    let claimed_bytes = limits::RECORD_MESSAGE_MAX_BYTES + 1;
+    let mut too_large = vec![0; claimed_bytes];
+    too_large[0] = MessageType::Submission.as_u8();
+    too_large[1..4].copy_from_slice(&u32::try_from(claimed_bytes).unwrap().to_le_bytes()[..3]);
+    let mut reader = FrameReader::new(Direction::ToServer);
+    for (place, message) in (0..).zip([&unsubscribe[..], &blob, &too_large]) {
+        assert_eq!(reader.arriving(), None);
+        let (rest, last) = message.split_at(message.len() - 1);
+        let (first, rest) = rest.split_at(1);
+        for piece in [first, rest] {
+            reader.push(Bytes::copy_from_slice(piece));
+            while !matches!(reader.next(), Ok(None)) {}
+            assert_eq!(reader.arriving(), Some(place), "{:#x}", message[0]);
+        }
+        reader.push(Bytes::copy_from_slice(last));
+        while !matches!(reader.next(), Ok(None)) {}
+    }
+    assert_eq!(reader.arriving(), None);
+    reader.push(Bytes::from_static(&[0x7F]));
+    assert_eq!(reader.peek_kind(), Some(0x7F));
+    assert_eq!(reader.next(), Err(FrameError::UnknownType(0x7F)));
+    assert_eq!((reader.arriving(), reader.peek_kind()), (None, None));
+}

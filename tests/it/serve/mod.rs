@@ -24,9 +24,13 @@ mod commands;
 const PRIVATE_MESSAGE: u64 = 0x0000_0001_0063_0004;
 
 fn post(author: &SecretKey, text: &str) -> Record {
+    post_signed_by(author, author, text)
+}
+
+fn post_signed_by(signer: &SecretKey, author: &SecretKey, text: &str) -> Record {
     RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
         .payload(text.to_owned())
-        .sign(author)
+        .sign(signer)
         .unwrap()
 }
 
@@ -303,12 +307,7 @@ fn schedule(master: &SecretKey, subkey: &SecretKey, marker: KeyMarker) -> Record
 async fn a_subkey_speaks_for_its_master_from_its_schedule_on_until_it_is_revoked() {
     let mut server = DevServer::start().await;
     let (master, subkey, stranger) = (key(1), key(2), key(3));
-    let by_subkey = |text: &str| {
-        RecordBuilder::new(Kind::MICROBLOG_ROOT, master.public())
-            .payload(text.to_owned())
-            .sign(&subkey)
-            .unwrap()
-    };
+    let by_subkey = |text: &str| post_signed_by(&subkey, &master, text);
     let private = message_to(&stranger, &master);
     {
         let client = server.client(Some(&master)).await;
