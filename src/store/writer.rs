@@ -223,9 +223,19 @@ impl<C: Send + 'static> fmt::Debug for Writer<C> {
     }
 }
 
+/// The last writer to be dropped waits for the thread, as [`Writer::shutdown`] does: were it left
+/// running, it could still close the database while the process takes RocksDB's statics apart.
 impl<C: Send + 'static> Drop for Handle<C> {
     fn drop(&mut self) {
         self.queue.close();
+        let thread = self.thread.get_mut();
+        let thread = thread.unwrap_or_else(PoisonError::into_inner);
+        if let Thread::Runs(running) = mem::replace(thread, Thread::Ended) {
+            // What the thread itself drops cannot wait for it; its panic has halted the store.
+            if running.thread().id() != thread::current().id() && running.join().is_err() {
+                tracing::error!("the writer thread panicked");
+            }
+        }
     }
 }
 
