@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use quinn::crypto::{CryptoError, HmacKey};
 use quinn::EndpointConfig;
+use quinn::crypto::{CryptoError, HmacKey};
 use quinn_proto::HashedConnectionIdGenerator;
 
 use super::own::Identity;

@@ -443,9 +443,8 @@ async fn a_subscription_prints_what_is_stored_and_then_what_arrives() {
 async fn a_subscription_goes_on_after_the_server_was_restarted_and_prints_each_record_once() {
     const ROUNDS: usize = 3;
     const EACH: usize = 10;
-    let address = free_address();
-    let mut server = server_on(address).await;
-    let name = format!("{}@{address}", server.key().to_server_string());
+    let mut server = DevServer::start().await;
+    let name = server.name();
     let user = User::new();
     let count = (ROUNDS * EACH).to_string();
     let arguments = [
@@ -463,9 +462,12 @@ async fn a_subscription_goes_on_after_the_server_was_restarted_and_prints_each_r
     let author = key(7);
     let (mut sent, mut printed) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        if round > 0 {
+        if round == 1 {
             server.terminate();
             assert!(server.ended().await.success());
+            server.restart().await;
+        } else if round > 1 {
+            server.kill();
             server.restart().await;
         }
         let client = server.client(Some(&author)).await;

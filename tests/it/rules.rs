@@ -3,10 +3,13 @@
 use mosaicd::base::Role;
 use mosaicd::client::Client;
 use mosaicd::wire::{
-    Filter, FilterBuilder, Kind, Record, RecordBuilder, Reference, ResultCode, SecretKey, Timestamp,
+    ClientMessage, Filter, FilterBuilder, Kind, Record, RecordBuilder, Reference, ResultCode,
+    SecretKey, Timestamp,
 };
 
-use crate::support::{DevServer, all, key};
+use tokio::time::timeout;
+
+use crate::support::{DevServer, PATIENCE, all, key};
 
 /// Replaceable, for everybody, of the example application.
 const REPLACEABLE: u64 = 0x0000_0063_000b_001e;
@@ -114,5 +117,26 @@ async fn nobody_keeps_a_users_record_out_of_the_outbox_by_handing_it_in_for_an_a
         .await
         .unwrap();
     assert_eq!(found, [next]);
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_a_killed_server_learns_of_it_as_soon_as_the_next_process_answers() {
+    let mut server = DevServer::start().await;
+    let connection = server.raw(None).await;
+    let hello = ClientMessage::Hello {
+        version: 0,
+        apps: vec![1],
+    };
+    let mut stream = connection.open().await.unwrap();
+    stream.send(hello.encode()).await.unwrap();
+    stream.receive().await.unwrap().unwrap();
+
+    server.kill();
+    server.restart().await;
+    // Whatever the client says next; were the reset not understood, the connection would time out.
+    drop(stream.send(hello.encode()).await);
+    let end = timeout(PATIENCE, connection.quic().closed()).await;
+    assert_eq!(end.unwrap(), quinn::ConnectionError::Reset);
     server.stop_cleanly().await;
 }

@@ -38,7 +38,7 @@ impl DevServer {
             std::fs::write(&file, config).unwrap();
             arguments.extend(["--config".to_owned(), file.to_str().unwrap().to_owned()]);
         }
-        let (child, address, key) = spawn(folder.path(), &arguments).await;
+        let (child, address, key) = spawn(folder.path(), &arguments, "127.0.0.1:0").await;
         Self {
             child,
             address,
@@ -115,12 +115,13 @@ impl DevServer {
         self.child.wait().unwrap();
     }
 
-    /// Starts the server again on the same data, after [`kill`](Self::kill) or the like. The address may change.
+    /// Starts the server again on the same data and address, after [`kill`](Self::kill) or the like.
     pub(crate) async fn restart(&mut self) {
-        let (child, address, key) = spawn(self.folder.path(), &self.arguments).await;
+        let listen = self.address.to_string();
+        let (child, address, key) = spawn(self.folder.path(), &self.arguments, &listen).await;
         assert_eq!(key, self.key, "the server keeps its identity");
+        assert_eq!(address, self.address);
         self.child = child;
-        self.address = address;
     }
 
     /// Sends SIGTERM.
@@ -189,7 +190,11 @@ impl Drop for DevServer {
     }
 }
 
-async fn spawn(folder: &Path, arguments: &[String]) -> (Child, SocketAddr, PublicKey) {
+async fn spawn(
+    folder: &Path,
+    arguments: &[String],
+    listen: &str,
+) -> (Child, SocketAddr, PublicKey) {
     let trace = std::fs::File::options()
         .create(true)
         .append(true)
@@ -198,7 +203,7 @@ async fn spawn(folder: &Path, arguments: &[String]) -> (Child, SocketAddr, Publi
     let mut child = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
         .arg("serve")
         .args(arguments)
-        .args(["--listen", "127.0.0.1:0", "--data"])
+        .args(["--listen", listen, "--data"])
         .arg(folder.join("data"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
