@@ -31,6 +31,8 @@ const MEMORY_SLACK_BYTES: u64 = 96 << 20;
 struct Sample {
     name: &'static str,
     bytes: Bytes,
+    /// Whether a whole message may stand in front of the one that is cut off.
+    is_several: bool,
 }
 
 impl Sample {
@@ -38,6 +40,7 @@ impl Sample {
         Self {
             name,
             bytes: message.encode(),
+            is_several: false,
         }
     }
 }
@@ -73,6 +76,7 @@ fn samples() -> Vec<Sample> {
     let raw = |name, bytes: &[u8]| Sample {
         name,
         bytes: Bytes::copy_from_slice(bytes),
+        is_several: false,
     };
     let blob: Vec<u8> = [
         &[0x07, 0, 16, 0, 0, 0, 0, 0][..],
@@ -119,6 +123,7 @@ impl Sample {
         Self {
             name: self.name,
             bytes: [&self.bytes[..], &message.encode()].concat().into(),
+            is_several: true,
         }
     }
 }
@@ -210,6 +215,22 @@ fn assert_allowed(sent: &[u8], answers: &Answers) {
     }
 }
 
+/// A message that is cut off is never carried out: whatever is said about it is a refusal.
+fn assert_refused(name: &str, cut: usize, answers: &Answers) {
+    for message in &answers.messages {
+        let is_refusal = match message {
+            ServerMessage::Unrecognized | ServerMessage::Extension(_) => true,
+            ServerMessage::Closing { result }
+            | ServerMessage::QueryClosed { result, .. }
+            | ServerMessage::SubmissionResult { result, .. }
+            | ServerMessage::BlobResult { result, .. }
+            | ServerMessage::BlobSubmissionResult { result, .. } => !result.is_success(),
+            _ => false,
+        };
+        assert!(is_refusal, "{name} cut at {cut} was answered {message:?}");
+    }
+}
+
 /// Whether a record with a good hash and signature stands anywhere in `sent` behind a SUBMISSION header.
 fn holds_a_good_record(sent: &[u8]) -> bool {
     (0..sent.len().saturating_sub(160)).any(|at| {
@@ -296,6 +317,9 @@ async fn broken_messages_end_in_an_answer_or_a_closed_stream_and_disturb_nobody(
             let sent = sample.bytes.slice(..cut);
             let answers = line.provoke(sent.clone()).await;
             assert_allowed(&sent, &answers);
+            if !sample.is_several {
+                assert_refused(sample.name, cut, &answers);
+            }
         }
         for _ in 0..mutations() {
             let sent = mutate(&sample.bytes, &mut random);
