@@ -37,6 +37,7 @@ pub mod fanout;
 pub mod identity;
 pub mod net;
 pub mod policy;
+pub mod reach;
 pub mod server;
 pub mod session;
 pub mod store;

@@ -325,6 +325,214 @@ pub const DIRECTORY_MASTERS_MAX: usize = 64;
 /// Time from SIGTERM to the end of the process.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Probes of this server that are under way at a time; a round has five and two canaries.
+pub const PROBES_OUT_MAX: usize = 64;
+
+/// Local addresses that are looked at; a machine with more has them for other purposes.
+pub const LOCAL_ADDRESSES_MAX: usize = 1_024;
+
+/// Spontaneous handshakes that wait for the self-check; past it they are passed over, for a few
+/// tell as much as many.
+pub const SPONTANEOUS_QUEUE_MAX: usize = 64;
+
+/// Requests of the dial-back service under way at a time, those that are about to be refused
+/// included; a refusal takes microseconds.
+pub const PROBE_SERVICE_TASKS_MAX: usize = 256;
+
+/// Connections open at a time to a server without a store: askers, helpers and dial-backs, each for
+/// seconds.
+pub const STORELESS_CONNECTIONS_MAX: usize = 1_024;
+
+/// Most bytes of a request on the control socket: one short line.
+pub const CONTROL_REQUEST_MAX_BYTES: u64 = 4 << 10;
+
+/// Most bytes of a reply on the control socket: the evidence of sixteen listeners.
+pub const CONTROL_REPLY_MAX_BYTES: u64 = 16 << 20;
+
+/// Connections to the control socket at a time; its user is the operator.
+pub const CONTROL_CONNECTIONS_MAX: usize = 8;
+
+/// Time that an operator's program has to send its request, and to take the reply.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Probes, vouchers and dial-backs of one stream that are not over; past it the stream is not read.
+/// A server that tests one of its listeners has one or two under way with one prober.
+pub const STREAM_PROBES_MAX: usize = 4;
+
+/// Links of this machine that the self-check looks at; each container may have one.
+pub const LOCAL_LINKS_MAX: usize = 8_192;
+
+/// Routes as wide as a 256th of a family that the self-check looks at. There are 256 of them in one
+/// table, and policies have a handful of tables.
+pub const LOCAL_ROUTES_MAX: usize = 4_096;
+
+/// Gateways of default routes that the self-check keeps.
+pub const LOCAL_GATEWAYS_MAX: usize = 16;
+
+/// Time the kernel has to list links, addresses and routes.
+pub const INTERFACES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between the first change of links, addresses or routes and reading them anew: changes come in
+/// bursts.
+pub const INTERFACES_SETTLE: Duration = Duration::from_millis(50);
+
+/// Bytes of one part of a list of links, addresses or routes: the kernel sends up to 32 KiB.
+pub const INTERFACES_ANSWER_BYTES: usize = 64 << 10;
+
+/// Bytes taken of one message about a change of links, addresses or routes; its head is enough.
+pub const INTERFACES_EVENT_BYTES: usize = 4 << 10;
+
+/// Changes that are taken off together before links, addresses and routes are read anew.
+pub const INTERFACES_EVENTS_MAX: usize = 1_024;
+
+/// Times that links, addresses and routes are listed because they changed while they were.
+pub const INTERFACES_TRIES_MAX: usize = 3;
+
+/// Addresses that this process sent to within the last five minutes, as many before that, and as
+/// many with a connection: at most 30 MB. Past it nobody counts as cold. It is ten times the
+/// connections that can be open.
+pub const CONTACTS_MAX: usize = 131_072;
+
+/// Dials of the dial-back service in a minute, for everybody together: with
+/// [`PROBE_DIAL_MAX_BYTES`], less than 10 kB/s.
+pub const PROBES_PER_MINUTE_MAX: usize = 60;
+
+/// The same for one asker's key: two full rounds of its self-check.
+pub const PROBES_PER_KEY_PER_MINUTE_MAX: usize = 12;
+
+/// The same for one asker's address, which in IPv6 is a network of 56 bits, as one home has.
+pub const PROBES_PER_ADDRESS_PER_MINUTE_MAX: usize = 6;
+
+/// Probes under way at a time, for everybody together; one address has one.
+pub const PROBES_AT_ONCE_MAX: usize = 16;
+
+/// Different ports of one address and transport that are dialed within an hour: the listener's and
+/// two canaries'. More would make the service a scanner of what shares the address.
+pub const PROBE_PORTS_PER_HOUR_MAX: usize = 3;
+
+/// Addresses whose dialed ports are remembered: more than an hour of [`PROBES_PER_MINUTE_MAX`] has.
+pub const PROBE_PORT_ADDRESSES_MAX: usize = 4_096;
+
+/// Vouchers that are taken in a minute, from everybody together.
+pub const VOUCHERS_PER_MINUTE_MAX: usize = 20;
+
+/// The same from one prober.
+pub const VOUCHERS_PER_KEY_PER_MINUTE_MAX: usize = 6;
+
+/// Nonces of vouchers that are remembered until they have expired: about 100 bytes each. At
+/// [`VOUCHERS_PER_MINUTE_MAX`] that many come in hours; the rest is for laboratories, whose
+/// minutes are shorter.
+pub const VOUCHER_NONCES_MAX: usize = 8_192;
+
+/// How far another server's clock may be off for its vouchers to count.
+pub const VOUCHER_CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// Handshakes in a minute that show nothing but that our own way out works.
+pub const CONTROL_DIALS_PER_MINUTE_MAX: usize = 6;
+
+/// Third servers that are asked to dial before a cold probe is given up.
+pub const PROBE_HELPERS_TRIED_MAX: usize = 3;
+
+/// Keys that an asker of a cold probe can exclude: 8 KiB of them.
+pub const PROBE_AVOID_MAX: usize = 256;
+
+/// Bytes of a PROBE REQUEST of which the asker itself is dialed: one full datagram.
+pub const PROBE_REQUEST_MIN_BYTES: usize = 1_200;
+
+/// Most bytes that a dial sends to an address that never answers, headers of IPv6 and UDP
+/// included. In 5 seconds, the time of a dial, QUIC sends one datagram of 1200 bytes at once, two
+/// after 1 second and two after 3 (RFC 9002 section 6.2, from a round trip of 333 ms), and one that
+/// gives up. TCP sends three segments without content.
+pub const PROBE_DIAL_MAX_BYTES: usize = 6 * (1_200 + 48);
+
+/// Bytes of `pad` that a dial to an address not proved to the dialer costs at the least, also for a
+/// prober whom the dialer's operator vouches for, and for the asker of a cold probe.
+pub const PROBE_COLD_COST_BYTES: usize = 8 << 10;
+
+/// The same for probers whom the dialer's operator does not vouch for: four times what is sent, as
+/// libp2p demands it.
+pub const VOUCHER_COST_BYTES: usize = 32 << 10;
+
+/// Bytes that TLS over TCP holds back for one connection while the system takes no more: four of
+/// its largest records.
+pub const TLS_SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// Local addresses of one listener that are tested: each costs its own rounds of probes.
+pub const PLAN_CANDIDATES_MAX: usize = 8;
+
+/// Servers that are asked to probe; the ones configured past it are not.
+pub const PLAN_PROBERS_MAX: usize = 64;
+
+/// Configured URLs that are looked at.
+pub const PLAN_URLS_MAX: usize = 16;
+
+/// Networks whose last word about one endpoint is kept. Third servers are strangers, so there can
+/// be more of them than probers.
+pub const PLAN_VOTES_MAX: usize = 128;
+
+/// Servers remembered as spoken with a short while ago.
+pub const PLAN_CONTACTS_MAX: usize = 256;
+
+/// Servers that one cold probe is asked to avoid: 32 bytes each in the request.
+pub const PLAN_AVOID_MAX: usize = 64;
+
+/// Dial-backs without a meaning that one endpoint remembers for the report.
+pub const PLAN_DISCARDED_MAX: usize = 16;
+
+/// Cold probes that one endpoint asks for in one round: what it needs, and as many liars.
+pub const PLAN_COLD_ASKS_MAX: usize = 6;
+
+/// Changes of an observed address in one hour, past which it is left unknown.
+pub const PLAN_OBSERVED_CHANGES_MAX: usize = 4;
+
+/// Endpoints whose past flips are remembered.
+pub const PLAN_HISTORIES_MAX: usize = 64;
+
+/// Connections at a time on a port that waits for dial-backs: one prober is expected, and others may
+/// come across the port.
+pub const CATCHER_CONNECTIONS_MAX: usize = 8;
+
+/// Time such a connection has in all; a dial-back has five seconds.
+pub const CATCHER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes such a connection may send: HELLO and DIALBACK take 300.
+pub const CATCHER_MAX_BYTES: u16 = 8 << 10;
+
+/// Bytes kept on such a port for all connection attempts that wait to be taken.
+pub const CATCHER_INCOMING_MAX_BYTES: u64 = 64 << 10;
+
+/// Ports that are tried to find one on which nothing listens yet. Of 20 000 few are taken.
+pub const CANARY_TRIES_MAX: usize = 32;
+
+/// Configuration files of Tor that are read in one go, included ones counted.
+pub const TORRC_FILES_MAX: usize = 64;
+
+/// Names in a folder that such a file includes, past which no further one is looked at.
+pub const TORRC_ENTRIES_MAX: usize = 1_024;
+
+/// Bytes of such a file that are read; one with hundreds of services has 50 KiB.
+pub const TORRC_MAX_BYTES: u64 = 256 << 10;
+
+/// Time that Tor's control port has to answer everything.
+pub const TOR_CONTROL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Bytes taken from Tor's control port, for the same hundreds of services.
+pub const TOR_CONTROL_MAX_BYTES: u64 = 256 << 10;
+
+/// Buffers of one TCP connection in the system, each way; it doubles what is asked for. As much as
+/// a QUIC stream may have in flight.
+pub const TCP_BUFFER_BYTES: usize = STREAM_RECEIVE_WINDOW_BYTES as usize;
+
+/// TCP connections that wait to be accepted.
+pub const TCP_BACKLOG: i32 = 1_024;
+
+/// Of the handshakes in flight, those that one TCP socket may have: a peer that connects and says
+/// nothing holds one for the whole of its time, and others must get in meanwhile.
+pub const TCP_HANDSHAKES_MAX: usize = HANDSHAKES_MAX / 4;
+
+/// Wait before the next TCP connection is accepted where the system had no socket or memory left.
+pub const TCP_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 const _: () = assert!(RECORD_MAX_BYTES.is_multiple_of(8));
 // What one commit teaches must not push itself out before the store returns it. An entry of a key
 // schedule takes 152 bytes, its tag 40; its key and its master are kept.
@@ -334,3 +542,8 @@ const _: () = assert!(CONNECTION_READS_MAX_BYTES >= FILTER_MAX_BYTES);
 const _: () = assert!(STREAM_SUBMISSIONS_MAX_BYTES > RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(CLIENT_QUEUE_MAX_BYTES >= RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(RECORD_MESSAGE_MAX_BYTES < 1 << 24, "lengths are u24");
+// What is sent to an address that proved nothing is never more than what was received for it.
+const _: () = assert!(PROBE_COLD_COST_BYTES >= PROBE_DIAL_MAX_BYTES);
+const _: () = assert!(VOUCHER_COST_BYTES >= PROBE_COLD_COST_BYTES);
+const _: () = assert!(VOUCHER_COST_BYTES + (1 << 10) <= EXTENSION_BODY_MAX_BYTES);
+const _: () = assert!(PROBE_PORT_ADDRESSES_MAX > 60 * PROBES_PER_MINUTE_MAX);

@@ -1,13 +1,14 @@
 //! The command line.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::filter_args::{FilterArgs, RoleArgs};
+use super::probe;
 use super::publish::PublishCommand;
-use crate::wire::Reference;
+use crate::wire::{ProbeMode, ProbeTransport, Reference};
 
 /// Client for Mosaic servers: publish records, read them, follow them as they arrive.
 ///
@@ -25,7 +26,8 @@ pub(super) struct Arguments {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Common options")]
 pub(super) struct Common {
-    /// The server: a known name, mosrv0KEY@HOST:PORT, mosaic://HOST:PORT/ or HOST:PORT
+    /// The server: a known name, or HOST:PORT, mosaic://HOST:PORT/ (QUIC) or mosaictcp://HOST:PORT/
+    /// (TCP), each also as mosrv0KEY@HOST:PORT, which demands that key of it
     #[arg(
         long,
         global = true,
@@ -104,6 +106,27 @@ pub(super) enum Command {
     ///
     /// A lost connection is made anew, and every record is printed once.
     Subscribe(SubscribeCommand),
+    /// Have the server dial this machine back, and show what it sees
+    ///
+    /// It dials the address from which it was asked, and no other. Exit code 0: the dial-back
+    /// arrived; 1: it did not; 3: the server cannot be reached. For those who set up a server or
+    /// wonder about their network; clients need not be reachable.
+    Probe(ProbeCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProbeCommand {
+    /// The port to be dialed [default: 1320; with `--mode canary`, or where that is taken, another]
+    #[arg(long, value_name = "PORT")]
+    pub(super) port: Option<NonZeroU16>,
+
+    /// Who dials: `direct` and `canary` the server, `cold` a third server that it chooses
+    #[arg(long, value_name = "MODE", default_value = "direct", value_parser = probe::mode)]
+    pub(super) mode: ProbeMode,
+
+    /// What is dialed: `quic` (UDP) or `tcp`
+    #[arg(long, value_name = "TRANSPORT", default_value = "quic", value_parser = probe::transport)]
+    pub(super) transport: ProbeTransport,
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,7 +164,7 @@ pub(super) enum ServerCommand {
     Add {
         /// What to call it
         name: String,
-        /// mosrv0KEY@HOST:PORT, or mosaic://HOST:PORT/ to ask it for its key
+        /// mosrv0KEY@HOST:PORT, or HOST:PORT to ask it for its key; mosaictcp://HOST:PORT/ for TCP
         address: String,
     },
     /// Forget a server

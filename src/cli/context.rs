@@ -12,7 +12,7 @@ use super::{password, trust};
 use crate::base::limits;
 use crate::client::key_file::{self, KeyFileError};
 use crate::client::{Client, ConnectError, Options};
-use crate::wire::SecretKey;
+use crate::wire::{SecretKey, Transport};
 
 /// Key, server and connection of one run.
 #[derive(Debug)]
@@ -133,14 +133,18 @@ impl Context {
         let target = trust::target(self).await?;
         match Client::connect(&target, &self.options(identity)).await {
             Ok(client) => Ok(client),
-            Err(error) => Err(self.cannot_connect(error).await),
+            Err(error) => Err(self.cannot_connect(error, target.transport()).await),
         }
     }
 
     /// The error to end with; a changed key is reported at length first.
-    pub(super) async fn cannot_connect(&self, error: ConnectError) -> CliError {
+    pub(super) async fn cannot_connect(
+        &self,
+        error: ConnectError,
+        transport: Transport,
+    ) -> CliError {
         if let ConnectError::WrongKey { .. } = error {
-            trust::report_changed_key(self, &error).await;
+            trust::report_changed_key(self, &error, transport).await;
             return CliError::KeyChanged;
         }
         CliError::Connect(error)

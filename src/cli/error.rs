@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::escape::escape_line;
 use crate::client::key_file::KeyFileError;
-use crate::client::{ConnectError, FollowError, RequestError, StreamEnd};
+use crate::client::{CatcherError, ConnectError, FollowError, RequestError, StreamEnd};
 use crate::wire::{BuildError, FilterError, PublicKey, Reference, ResultCode, TagError};
 
 /// How a run ends.
@@ -92,6 +92,8 @@ pub(super) enum CliError {
     Filter(#[from] FilterError),
     #[error("cannot connect")]
     Connect(#[from] ConnectError),
+    #[error("cannot wait for the server to dial back")]
+    Listen(#[from] CatcherError),
     #[error("the request failed")]
     Request(#[from] RequestError),
     #[error("the subscription failed")]
@@ -127,7 +129,8 @@ impl CliError {
             | Self::BadValue { .. }
             | Self::Build(_)
             | Self::Tags(_)
-            | Self::Filter(_) => Exit::Usage,
+            | Self::Filter(_)
+            | Self::Listen(_) => Exit::Usage,
             Self::NotTrusted { .. } | Self::Declined | Self::KeyChanged | Self::BadRecords(_) => {
                 Exit::Protocol
             }
@@ -165,12 +168,16 @@ fn exit_of_connect(error: &ConnectError) -> Exit {
     match error {
         ConnectError::Resolve { .. }
         | ConnectError::NoAddress(_)
+        | ConnectError::NoAddressFor { .. }
         | ConnectError::Socket(_)
         | ConnectError::Identity(_)
         | ConnectError::Dial { .. }
         | ConnectError::Timeout(_)
         | ConnectError::Handshake { .. }
+        | ConnectError::Unreachable { .. }
+        | ConnectError::Channel { .. }
         | ConnectError::NoGreeting => Exit::NoConnection,
+        ConnectError::Unsupported(_) => Exit::Usage,
         ConnectError::WrongKey { .. } | ConnectError::NoKey(_) => Exit::Protocol,
         ConnectError::Greeting(end) => exit_of_end(end),
         ConnectError::Refused(_) => Exit::Refused,
@@ -182,13 +189,15 @@ fn exit_of_request(error: &RequestError) -> Exit {
         RequestError::End(end) => exit_of_end(end),
         RequestError::Timeout => Exit::NoConnection,
         RequestError::NoExtensions | RequestError::Refused { .. } => Exit::Refused,
-        RequestError::TooManyOpen => Exit::Usage,
+        RequestError::OneStream | RequestError::TooManyOpen => Exit::Usage,
     }
 }
 
 fn exit_of_end(end: &StreamEnd) -> Exit {
     match end {
-        StreamEnd::Lost(_) | StreamEnd::Ended | StreamEnd::Dropped => Exit::NoConnection,
+        StreamEnd::Lost(_) | StreamEnd::Cut(_) | StreamEnd::Ended | StreamEnd::Dropped => {
+            Exit::NoConnection
+        }
         StreamEnd::Closing(_) => Exit::Refused,
         StreamEnd::Unrecognized | StreamEnd::Fault(_) => Exit::Protocol,
     }

@@ -76,7 +76,7 @@ impl InfoRow {
     fn new(client: &Client, reply: Option<&InfoReply>) -> Self {
         Self {
             key: Blob::server(&client.server_key()),
-            address: client.raw().quic().remote_address().to_string(),
+            address: client.raw().remote_address().to_string(),
             granted: client.applications().to_vec(),
             said: reply.map(Said::new),
         }

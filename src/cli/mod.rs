@@ -7,6 +7,7 @@
 //! | `key.rs`, `password.rs` | key files |
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
 //! | `info.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
+//! | `probe/` | having a server dial this machine back |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
 //! | `output.rs`, `rows.rs`, `escape.rs`, `hex.rs` | what is printed, and how it is made harmless |
 //! | `error.rs` | what can go wrong, and the exit code of each |
@@ -26,6 +27,7 @@ mod key;
 mod known_servers;
 mod output;
 mod password;
+mod probe;
 mod publish;
 mod query;
 mod rows;
@@ -67,6 +69,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Get(command) => in_runtime(get::run(&context, &command)),
         Command::Query(command) => in_runtime(query::run(&context, &command)),
         Command::Subscribe(command) => in_runtime(subscribe::run(&context, &command)),
+        Command::Probe(command) => in_runtime(probe::run(&context, &command)),
     }
 }
 

@@ -53,7 +53,7 @@ async fn add(
         ServerName::Known(text) => {
             return Err(CliError::BadServer {
                 text: escape_line(&text),
-                why: "give HOST:PORT, mosaic://HOST:PORT/ or mosrv0KEY@HOST:PORT".into(),
+                why: "give HOST:PORT, mosaic://HOST:PORT/, mosaictcp://HOST:PORT/ or mosrv0KEY@HOST:PORT".into(),
             });
         }
     };

@@ -10,6 +10,7 @@ use super::error::{CliError, Exit, chain};
 use super::query::Printer;
 use super::{say, trust};
 use crate::client::{Follow, FollowError, FollowEvent, FollowRequest};
+use crate::wire::Transport;
 
 /// Follows until the count is reached, the time is over, the server ends it, or a signal says so.
 ///
@@ -23,17 +24,18 @@ pub(super) async fn run(context: &Context, command: &SubscribeCommand) -> Result
         target: trust::target(context).await?,
         options: context.options(context.identity()?),
     };
+    let transport = request.target.transport();
     let mut printer = Printer::open(context, command.raw.as_deref())?;
     let mut follow = match Follow::start(request).await {
         Ok(follow) => follow,
-        Err(error) => return Err(named(context, error).await),
+        Err(error) => return Err(named(context, error, transport).await),
     };
     let end = tokio::select! {
         end = print_all(&mut follow, &mut printer, command) => end,
         () = signal() => Ok(Exit::Done),
     };
     let end = match end {
-        Err(CliError::Follow(error)) => Err(named(context, error).await),
+        Err(CliError::Follow(error)) => Err(named(context, error, transport).await),
         end => end,
     };
     follow.close().await;
@@ -87,9 +89,9 @@ async fn print_all(
 }
 
 /// The error to end with; a changed key is reported at length first.
-async fn named(context: &Context, error: FollowError) -> CliError {
+async fn named(context: &Context, error: FollowError, transport: Transport) -> CliError {
     match error {
-        FollowError::Connect(error) => context.cannot_connect(error).await,
+        FollowError::Connect(error) => context.cannot_connect(error, transport).await,
         error => CliError::Follow(error),
     }
 }

@@ -8,7 +8,7 @@ use super::escape::escape_line;
 use super::known_servers::{KnownServer, KnownServers};
 use super::say;
 use crate::client::{ConnectError, RawConnection, ServerTrust, Target};
-use crate::wire::{PublicKey, ServerUrl, Transport, UrlError};
+use crate::wire::{PublicKey, Transport};
 
 /// A server, as the command line names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub(super) enum ServerName {
 }
 
 impl ServerName {
-    /// Reads `mosrv0KEY@HOST:PORT`, `mosaic://HOST:PORT/`, `HOST:PORT`, or a name.
+    /// Reads `HOST:PORT`, `mosaic://HOST:PORT/` or `mosaictcp://HOST:PORT/`, each with or without
+    /// `mosrv0KEY@` in front, or a name.
     ///
     /// # Errors
     /// [`CliError::BadServer`].
@@ -45,17 +46,13 @@ impl ServerName {
     }
 }
 
-/// `host:port` of a URL or an address.
+/// The one spelling of an address: `host:port`, or the URL where the transport is not QUIC.
 fn address_of(text: &str) -> Result<String, String> {
-    if !text.contains("://") {
-        let target = Target::parse(text, ServerTrust::Any).map_err(|error| error.to_string())?;
-        return Ok(target.address());
+    let target = Target::parse(text, ServerTrust::Any).map_err(|error| error.to_string())?;
+    match target.transport() {
+        Transport::Quic | Transport::Tcp => Ok(target.address()),
+        Transport::WebSocket => Err("give mosaic:// or mosaictcp://".into()),
     }
-    let url: ServerUrl = text.parse().map_err(|error: UrlError| error.to_string())?;
-    if url.transport() != Transport::Quic {
-        return Err("only mosaic:// is spoken so far".into());
-    }
-    Ok(format!("{}:{}", url.host(), url.port()))
 }
 
 /// The server to speak to, and the key it must hold.
@@ -100,7 +97,7 @@ pub(super) async fn target(context: &Context) -> Result<Target, CliError> {
 /// # Errors
 /// The server does not answer, or its key was not accepted.
 pub(super) async fn first_use(context: &Context, address: &str) -> Result<PublicKey, CliError> {
-    let key = key_of(context, address).await?;
+    let key = key_of(context, &parse_address(address, ServerTrust::Any)?).await?;
     if context.common().accept_new {
         say(&format!(
             "{address} holds the key {}; remembered",
@@ -119,12 +116,17 @@ pub(super) async fn first_use(context: &Context, address: &str) -> Result<Public
     }
 }
 
-/// Says loudly that the server is not the one it was.
-pub(super) async fn report_changed_key(context: &Context, error: &ConnectError) {
+/// Says loudly that the server, reached over `transport`, is not the one it was.
+pub(super) async fn report_changed_key(
+    context: &Context,
+    error: &ConnectError,
+    transport: Transport,
+) {
     let ConnectError::WrongKey { address, expected } = error else {
         return;
     };
-    let found = match key_of(context, &address.to_string()).await {
+    let target = Target::from((*address, ServerTrust::Any)).with_transport(transport);
+    let found = match key_of(context, &target).await {
         Ok(key) => key.to_server_string(),
         Err(_) => "another one, which it does not show now".to_owned(),
     };
@@ -137,9 +139,8 @@ pub(super) async fn report_changed_key(context: &Context, error: &ConnectError) 
     say("`mosaic server remove NAME` and connect again.");
 }
 
-async fn key_of(context: &Context, address: &str) -> Result<PublicKey, CliError> {
-    let target = parse_address(address, ServerTrust::Any)?;
-    let connection = RawConnection::connect(&target, None, context.patience()).await?;
+async fn key_of(context: &Context, target: &Target) -> Result<PublicKey, CliError> {
+    let connection = RawConnection::connect(target, None, context.patience()).await?;
     connection.close().await;
     Ok(connection.server_key())
 }
@@ -189,7 +190,7 @@ mod tests {
     use crate::wire::SecretKey;
 
     #[test]
-    fn a_server_is_named_in_four_ways() {
+    fn a_server_is_named_in_five_ways() {
         let key = SecretKey::from_seed([1; 32]).public();
         let check = |text: &str, expected| {
             assert_eq!(ServerName::parse(text).unwrap(), expected, "{text}");
@@ -202,8 +203,13 @@ mod tests {
         check("mosaic://192.0.2.1:99/", address("192.0.2.1:99"));
         check("mosaic://192.0.2.1/", address("192.0.2.1:1320"));
         check("mosaic://[::1]:7/", address("[::1]:7"));
+        let tcp = "mosaictcp://192.0.2.1:1320/";
+        check("mosaictcp://192.0.2.1", address(tcp));
+        check(tcp, address(tcp));
         let text = format!("{}@192.0.2.1", key.to_server_string());
         check(&text, ServerName::Keyed(key, "192.0.2.1:1320".into()));
+        let text = format!("{}@{tcp}", key.to_server_string());
+        check(&text, ServerName::Keyed(key, tcp.into()));
     }
 
     #[test]
@@ -214,7 +220,8 @@ mod tests {
             ":1320",
             "a:b",
             "mosactcp://a/",
-            "mosaictcp://a:1/",
+            "mosaictcp://a:0/",
+            "mosaicwss://a:1/",
             "http://a/",
             "@a",
         ] {

@@ -44,12 +44,18 @@ impl Default for Options {
 /// Submissions and INFO share the connection's first stream. Every GET, query and subscription has
 /// a stream of its own, so that one whose records are not taken holds up nothing else.
 ///
+/// Over TCP, where a connection is one stream, every further stream is a further connection to the
+/// same server, with its own handshake and HELLO; all of them end with this one. Whoever has many
+/// requests to make there puts them on one [`open_stream`](Self::open_stream).
+///
 /// The connection ends with [`close`](Self::close), or when the last clone, and the last stream
 /// and result made from it, are dropped.
 #[derive(Clone, Debug)]
 pub struct Client {
     connection: RawConnection,
     main: Stream,
+    /// What is asked for in HELLO.
+    wanted: Arc<[u32]>,
     applications: Arc<[u32]>,
     timeout: Duration,
 }
@@ -88,10 +94,11 @@ impl Client {
         if options.extensions && !wanted.contains(&EXTENSION_APP) {
             wanted.push(EXTENSION_APP);
         }
-        let applications = main.hello(wanted).await?;
+        let applications = main.hello(wanted.clone()).await?;
         Ok(Self {
             connection,
             main,
+            wanted: wanted.into(),
             applications: applications.into(),
             timeout: options.timeout,
         })
@@ -169,12 +176,18 @@ impl Client {
     /// Opens one more stream; waits while the server allows no further one.
     ///
     /// # Errors
-    /// - [`RequestError::End`]: the connection is gone.
+    /// - [`RequestError::End`]: the connection is gone, or over TCP there is no further one.
     /// - [`RequestError::Timeout`]: the server allows no further stream.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn open_stream(&self) -> Result<Stream, RequestError> {
+        // A future with a handshake in it is large, and over QUIC there is none.
+        if let Some(sibling) = Box::pin(self.connection.sibling()).await {
+            let stream = Stream::start(sibling?.open().await?, self.timeout);
+            stream.hello(self.wanted.to_vec()).await?;
+            return Ok(stream);
+        }
         let opening = tokio::time::timeout(self.timeout, self.connection.open());
         let raw = opening.await.map_err(|_| RequestError::Timeout)??;
         Ok(Stream::start(raw, self.timeout))
@@ -196,6 +209,26 @@ impl Client {
         self.need_extensions()?;
         let stream = self.open_stream().await?;
         stream.bind(role, app).await?;
+        Ok(stream)
+    }
+
+    /// The stream of a caller that needs no other, bound to `role` if there is one. Over TCP it is
+    /// the connection's own, so that there is no further connection.
+    ///
+    /// # Errors
+    /// As [`open_role`](Self::open_role).
+    pub(super) async fn lone_stream(
+        &self,
+        role: Option<(Role, Option<u32>)>,
+    ) -> Result<Stream, RequestError> {
+        let stream = match self.connection.quic() {
+            Some(_) => self.open_stream().await?,
+            None => self.main.clone(),
+        };
+        if let Some((role, app)) = role {
+            self.need_extensions()?;
+            stream.bind(role, app).await?;
+        }
         Ok(stream)
     }
 

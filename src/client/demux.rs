@@ -9,6 +9,7 @@
 //! stream share its pace.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::error::{RequestError, ServerFault, StreamEnd};
-use super::raw;
+use super::raw::{ReceiveHalf, SendHalf};
 use crate::base::limits;
 use crate::wire::{
     ClientMessage, Direction, ExtensionReply, Frame, FrameReader, QueryId, ResultCode,
@@ -58,6 +59,8 @@ pub(super) struct Table {
     /// Bytes of messages that may still be queued for writing.
     pub(super) room_out: Arc<Semaphore>,
     room_in: Arc<Semaphore>,
+    /// How often something was read.
+    arrivals: AtomicU64,
 }
 
 #[derive(Default)]
@@ -82,6 +85,7 @@ impl Table {
             abandoned: Notify::new(),
             room_out: Arc::new(Semaphore::new(limits::CLIENT_QUEUE_MAX_BYTES)),
             room_in: Arc::new(Semaphore::new(limits::CLIENT_QUEUE_MAX_BYTES)),
+            arrivals: AtomicU64::new(0),
         }
     }
 
@@ -161,6 +165,11 @@ impl Table {
         self.state().end.clone().unwrap_or(StreamEnd::Dropped)
     }
 
+    /// How often something was read so far.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.arrivals.load(Ordering::Relaxed)
+    }
+
     /// Whether the stream can take no more requests.
     pub(super) fn has_ended(&self) -> bool {
         self.state().end.is_some()
@@ -195,7 +204,7 @@ impl Table {
 
 /// Runs a stream until either side ends it; then everyone who waits on it is told why.
 pub(super) async fn run(
-    (send, receive): (quinn::SendStream, quinn::RecvStream),
+    (send, receive): (SendHalf, ReceiveHalf),
     queue: mpsc::Receiver<Outgoing>,
     table: Arc<Table>,
 ) {
@@ -222,7 +231,7 @@ impl Drop for FinishOnDrop<'_> {
 }
 
 async fn write_all(
-    mut send: quinn::SendStream,
+    mut send: SendHalf,
     mut queue: mpsc::Receiver<Outgoing>,
     table: &Table,
 ) -> StreamEnd {
@@ -251,19 +260,22 @@ async fn write_all(
                 .into_iter()
                 .map(|id| ClientMessage::Unsubscribe { id }.encode()),
         );
-        if let Err(error) = send.write_all_chunks(&mut chunks).await {
-            return raw::write_end(error);
+        if let Err(end) = send.write_all(&mut chunks).await {
+            return end;
         }
         chunks.clear();
         batch.clear();
     }
 }
 
-async fn read_all(mut receive: quinn::RecvStream, table: &Table) -> StreamEnd {
+async fn read_all(mut receive: ReceiveHalf, table: &Table) -> StreamEnd {
     let mut frames = FrameReader::new(Direction::ToClient);
     loop {
-        match raw::read(&mut receive).await {
-            Ok(Some(bytes)) => frames.push(bytes),
+        match receive.read().await {
+            Ok(Some(bytes)) => {
+                table.arrivals.fetch_add(1, Ordering::Relaxed);
+                frames.push(bytes);
+            }
             Ok(None) => return StreamEnd::Ended,
             Err(end) => return end,
         }

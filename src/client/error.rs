@@ -1,11 +1,15 @@
 //! What can go wrong between a client and a server, sorted by who is at fault.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use thiserror::Error;
 
-use crate::identity::{IdentityError, VerifyError};
-use crate::wire::{FrameError, MessageError, PublicKey, RecordError, ResultCode};
+use crate::identity::{ChannelError, IdentityError, VerifyError};
+use crate::wire::{FrameError, MessageError, PublicKey, RecordError, ResultCode, Transport};
 
 /// The server broke the protocol.
 #[derive(Clone, Debug, Error)]
@@ -32,6 +36,9 @@ pub enum StreamEnd {
     /// The connection is gone.
     #[error("the connection was lost")]
     Lost(#[from] quinn::ConnectionError),
+    /// The TCP connection broke, or was cut off before the server had ended it.
+    #[error("the connection was cut off")]
+    Cut(#[source] Arc<io::Error>),
     /// The server said CLOSING.
     #[error("the server is closing: {0}")]
     Closing(ResultCode),
@@ -63,8 +70,19 @@ pub enum ConnectError {
     /// The name has no address.
     #[error("{0} has no address")]
     NoAddress(String),
-    /// This machine gives no UDP socket.
-    #[error("cannot open a UDP socket")]
+    /// The name has no address of the family of the address to connect from.
+    #[error("{host} has no address that {from} can connect to")]
+    NoAddressFor {
+        /// The host as given.
+        host: String,
+        /// The address to connect from.
+        from: IpAddr,
+    },
+    /// The transport is one that this client does not speak.
+    #[error("{} is not supported", _0.scheme())]
+    Unsupported(Transport),
+    /// This machine gives no socket.
+    #[error("cannot open a socket")]
     Socket(#[from] io::Error),
     /// Our own key or certificate.
     #[error("cannot prepare the handshake")]
@@ -87,6 +105,22 @@ pub enum ConnectError {
         address: SocketAddr,
         /// What QUIC or TLS said.
         source: quinn::ConnectionError,
+    },
+    /// No connection over TCP: the system or the other end says so.
+    #[error("cannot reach {address}")]
+    Unreachable {
+        /// The address that was tried.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There was a connection over TCP, and the handshake on it failed.
+    #[error("{address} did not complete the handshake")]
+    Channel {
+        /// The address that was tried.
+        address: SocketAddr,
+        /// What TLS said.
+        source: ChannelError,
     },
     /// The server holds another key than the one demanded.
     #[error("the server at {address} does not hold the key {}", expected.to_server_string())]
@@ -130,10 +164,27 @@ pub enum RequestError {
         /// The server's words, for people; escape them before a terminal shows them.
         why: Option<String>,
     },
+    /// The connection is one over TCP, whose only stream was opened before.
+    #[error("a connection over TCP has one stream only")]
+    OneStream,
     /// As many requests are open on this stream as [`limits`](crate::base::limits) allows:
     /// `STREAM_QUERIES_MAX` queries, `CLIENT_SUBMISSIONS_MAX` submissions.
     #[error("too many requests are open on this stream")]
     TooManyOpen,
+}
+
+impl From<ConnectError> for RequestError {
+    /// For a stream that needs a connection of its own.
+    fn from(error: ConnectError) -> Self {
+        let broken = match error {
+            ConnectError::Greeting(end) => return Self::End(end),
+            ConnectError::Refused(result) => return Self::End(StreamEnd::Closing(result)),
+            ConnectError::Timeout(_) | ConnectError::NoGreeting => return Self::Timeout,
+            ConnectError::Unreachable { source, .. } | ConnectError::Socket(source) => source,
+            other => io::Error::other(other),
+        };
+        Self::End(StreamEnd::Cut(Arc::new(broken)))
+    }
 }
 
 impl From<quinn::ConnectionError> for RequestError {

@@ -3,12 +3,13 @@
 //! | file | owns |
 //! |------|------|
 //! | `target.rs` | which server: host, port, and the key it must show |
-//! | `raw.rs` | a connection and a stream as they are: bytes out, messages in |
+//! | `raw/` | a connection and a stream as they are, over QUIC or TCP: bytes out, messages in |
 //! | `connection.rs` | [`Client`]: connecting, HELLO, which stream a request goes on |
 //! | `stream.rs` | [`Stream`]: requests on one stream, several at a time |
 //! | `demux.rs` | the task of one stream: replies to the requests that wait for them |
 //! | `replies.rs` | records as they arrive, checked: [`Results`] and [`Subscription`] |
 //! | `submissions.rs` | many records in flight at a time: [`Submissions`] |
+//! | `catcher/` | [`Catcher`]: waits for dial-backs on a port of its own |
 //! | `follow/` | [`Follow`]: a subscription that outlives its connections |
 //! | `error.rs` | what can go wrong, sorted by who is at fault |
 //!
@@ -16,6 +17,7 @@
 //! bytes, and past them the stream is not read, which QUIC's flow control passes on to the server.
 //! Every record is checked before the caller sees it: hash, signature, and that it was asked for.
 
+mod catcher;
 mod connection;
 mod demux;
 mod error;
@@ -27,10 +29,11 @@ mod submissions;
 mod target;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use catcher::{Catcher, CatcherError, Caught};
 pub use connection::{Client, Options};
 pub use error::{ConnectError, RecordFault, RequestError, ServerFault, StreamEnd};
 pub use follow::{Follow, FollowError, FollowEvent, FollowRequest};
@@ -40,4 +43,4 @@ pub use stream::Stream;
 pub use submissions::{Submissions, Submitted};
 pub use target::{Target, TargetError};
 
-pub use crate::identity::{ServerTrust, key_file};
+pub use crate::identity::{ServerTrust, key_file, signature};

@@ -232,6 +232,11 @@ impl Stream {
         self.table().has_ended()
     }
 
+    /// How often something arrived on the stream so far.
+    pub(super) fn arrivals(&self) -> u64 {
+        self.table().arrivals()
+    }
+
     /// Why the stream ended.
     pub(super) fn end(&self) -> StreamEnd {
         self.table().end()

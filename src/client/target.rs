@@ -7,13 +7,15 @@ use thiserror::Error;
 use super::error::ConnectError;
 use crate::base::limits;
 use crate::identity::ServerTrust;
+use crate::wire::{ServerHost, ServerUrl, Transport, UrlError};
 
-/// A server: where it listens, and which key it must hold.
+/// A server: where it listens, what it speaks there, and which key it must hold.
 #[derive(Clone, Debug)]
 pub struct Target {
     host: String,
     port: u16,
     trust: ServerTrust,
+    transport: Transport,
 }
 
 /// Why a text names no server.
@@ -28,24 +30,38 @@ pub enum TargetError {
     /// Brackets that do not pair, or an IPv6 address without them.
     #[error("an IPv6 address stands in brackets, as in [::1]:1320")]
     Brackets,
+    /// A text with a scheme that is no URL of a server.
+    #[error(transparent)]
+    Url(#[from] UrlError),
 }
 
 impl Target {
-    /// The server at `host` (a name, or an IP address without brackets) and UDP port `port`.
+    /// The server at `host` (a name, or an IP address without brackets) and `port`, over QUIC.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16, trust: ServerTrust) -> Self {
         Self {
             host: host.into(),
             port,
             trust,
+            transport: Transport::Quic,
         }
     }
 
-    /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`; without a port it is 1320.
+    /// The same server, spoken to over `transport`.
+    #[must_use]
+    pub fn with_transport(self, transport: Transport) -> Self {
+        Self { transport, ..self }
+    }
+
+    /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`, which are spoken to over QUIC, or the URL
+    /// of a server; without a port it is the transport's own, 1320 for QUIC and TCP.
     ///
     /// # Errors
     /// [`TargetError`], which says what is wrong with the text.
     pub fn parse(address: &str, trust: ServerTrust) -> Result<Self, TargetError> {
+        if address.contains("://") {
+            return Ok(Self::at(&address.parse()?, trust));
+        }
         let (host, port) = split(address)?;
         let port = match port {
             None => DEFAULT_PORT,
@@ -60,16 +76,32 @@ impl Target {
         Ok(Self::new(host, port, trust))
     }
 
+    /// The server at `url`.
+    #[must_use]
+    pub fn at(url: &ServerUrl, trust: ServerTrust) -> Self {
+        let host = match url.host() {
+            ServerHost::Ip(ip) => ip.to_string(),
+            ServerHost::Name(name) => name.clone(),
+        };
+        Self::new(host, url.port(), trust).with_transport(url.transport())
+    }
+
     /// The host, an IPv6 address without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The UDP port.
+    /// The port: of UDP for QUIC, of TCP otherwise.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How the server is spoken to.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// The key demanded of the server.
@@ -78,14 +110,35 @@ impl Target {
         &self.trust
     }
 
-    /// `host:port`, as [`parse`](Self::parse) reads it.
+    /// `host:port`, with the scheme before it where it is not QUIC, as [`parse`](Self::parse) reads
+    /// it.
     #[must_use]
     pub fn address(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
+        let port = self.port;
+        let place = match self.host.contains(':') {
+            true => format!("[{}]:{port}", self.host),
+            false => format!("{}:{port}", self.host),
+        };
+        match self.transport {
+            Transport::Quic => place,
+            other => format!("{}://{place}/", other.scheme()),
         }
+    }
+
+    /// The addresses of the host that a socket bound to `from` can send to.
+    pub(super) async fn resolve_for(
+        &self,
+        from: Option<IpAddr>,
+    ) -> Result<Vec<SocketAddr>, ConnectError> {
+        let mut addresses = self.resolve().await?;
+        if let Some(from) = from {
+            addresses.retain(|address| address.is_ipv4() == from.is_ipv4());
+            if addresses.is_empty() {
+                let host = self.host.clone();
+                return Err(ConnectError::NoAddressFor { host, from });
+            }
+        }
+        Ok(addresses)
     }
 
     /// The addresses of the host, in the order in which they should be tried.
@@ -155,6 +208,20 @@ mod tests {
         check("192.0.2.1:99", Ok(("192.0.2.1", 99, "192.0.2.1:99")));
         check("[::1]", Ok(("::1", 1320, "[::1]:1320")));
         check("[2001:db8::1]:7", Ok(("2001:db8::1", 7, "[2001:db8::1]:7")));
+    }
+
+    #[test]
+    fn an_address_is_a_url_where_the_transport_is_not_quic() {
+        check("mosaic://[::1]/", Ok(("::1", 1320, "[::1]:1320")));
+        let tcp = "mosaictcp://a.example:1320/";
+        check("mosaictcp://A.Example", Ok(("a.example", 1320, tcp)));
+        check(tcp, Ok(("a.example", 1320, tcp)));
+        let tcp = "mosaictcp://[2001:db8::1]:7/";
+        check(tcp, Ok(("2001:db8::1", 7, tcp)));
+        let parsed = Target::parse(tcp, ServerTrust::Any).unwrap();
+        assert_eq!(parsed.transport(), Transport::Tcp);
+        check("http://a/", Err(UrlError::Transport.into()));
+        check("mosaictcp://a:0/", Err(UrlError::Port.into()));
     }
 
     #[test]

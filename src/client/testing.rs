@@ -1,4 +1,5 @@
-//! A server for the client's tests: real QUIC on loopback, and behind it a script or a table.
+//! A server for the tests of the client, and of what stands on it: real QUIC on loopback, and behind
+//! it a script or a table.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,28 +9,29 @@ use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use super::error::{ServerFault, StreamEnd};
-use super::raw;
+use super::raw::{self, ReceiveHalf, SendHalf};
 use super::{Options, ServerTrust, Target};
-use crate::identity::{self, Identity, Peer};
+use crate::identity::{self, Channel, ChannelError, Identity, Peer};
 use crate::wire::{
     Body, ClientMessage, Direction, EXTENSION_APP, Filter, Frame, FrameReader, InfoLimits,
     InfoReply, QueryId, Record, Registration, ResultCode, SecretKey, ServerMessage, Timestamp,
+    Transport,
 };
 
 /// A listener with the key of its seed.
-pub(super) struct Listener {
-    pub(super) endpoint: quinn::Endpoint,
-    pub(super) target: Target,
-    pub(super) address: SocketAddr,
+pub(crate) struct Listener {
+    pub(crate) endpoint: quinn::Endpoint,
+    pub(crate) target: Target,
+    pub(crate) address: SocketAddr,
 }
 
 impl Listener {
-    pub(super) fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self::bind((Ipv4Addr::LOCALHOST, 0).into(), seed).unwrap()
     }
 
     /// On the address of one that ended just now, as soon as its socket is closed.
-    pub(super) async fn on(address: SocketAddr, seed: u8) -> Self {
+    pub(crate) async fn on(address: SocketAddr, seed: u8) -> Self {
         loop {
             match Self::bind(address, seed) {
                 Ok(listener) => return listener,
@@ -54,56 +56,120 @@ impl Listener {
     }
 
     /// The next connection, with whoever made it.
-    pub(super) async fn accept(&self) -> (quinn::Connection, Peer) {
+    pub(crate) async fn accept(&self) -> (quinn::Connection, Peer) {
         let connection = self.endpoint.accept().await.unwrap().await.unwrap();
         let peer = identity::peer_of(&connection).unwrap();
         (connection, peer)
     }
 
     /// The next connection and its first stream, on which HELLO was answered.
-    pub(super) async fn greet(&self, granted: &[u32]) -> (quinn::Connection, ServerStream) {
+    pub(crate) async fn greet(&self, granted: &[u32]) -> (quinn::Connection, ServerStream) {
         let (connection, _) = self.accept().await;
         let mut stream = ServerStream::accept(&connection).await.unwrap();
-        let hello = stream.receive().await.unwrap().unwrap();
-        assert!(
-            matches!(hello, ClientMessage::Hello { version: 0, .. }),
-            "{hello:?}"
-        );
-        stream
-            .send(ServerMessage::HelloAck {
-                result: ResultCode::Success,
-                version: 0,
-                apps: granted.to_vec(),
-            })
-            .await;
+        stream.greet(granted).await;
         (connection, stream)
     }
 }
 
+/// The same over TCP, where a connection is one stream.
+pub(super) struct TcpListener {
+    listener: tokio::net::TcpListener,
+    config: Arc<rustls::ServerConfig>,
+    pub(super) target: Target,
+    pub(super) address: SocketAddr,
+}
+
+impl TcpListener {
+    pub(super) async fn new(seed: u8) -> Self {
+        let key = SecretKey::from_seed([seed; 32]);
+        let trust = ServerTrust::Exact(key.public());
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let listener = listener.unwrap();
+        let address = listener.local_addr().unwrap();
+        Self {
+            listener,
+            config: Arc::new(Identity::new(key).server_tls().unwrap()),
+            target: Target::from((address, trust)).with_transport(Transport::Tcp),
+            address,
+        }
+    }
+
+    /// Another server on the same address.
+    pub(super) fn with_key(self, seed: u8) -> Self {
+        let identity = Identity::new(SecretKey::from_seed([seed; 32]));
+        Self {
+            config: Arc::new(identity.server_tls().unwrap()),
+            ..self
+        }
+    }
+
+    /// The next connection, whose handshake may fail.
+    pub(super) async fn try_accept(&self) -> Result<(ServerStream, Peer), ChannelError> {
+        let (socket, _) = self.listener.accept().await.unwrap();
+        let channel = Channel::accept(socket, Arc::clone(&self.config)).await?;
+        let peer = channel.peer();
+        Ok((ServerStream::over(channel), peer))
+    }
+
+    pub(super) async fn accept(&self) -> (ServerStream, Peer) {
+        self.try_accept().await.unwrap()
+    }
+
+    /// The next connection, on which HELLO was answered.
+    pub(super) async fn greet(&self, granted: &[u32]) -> ServerStream {
+        let (mut stream, _) = self.accept().await;
+        stream.greet(granted).await;
+        stream
+    }
+}
+
 /// The server's end of one stream.
-pub(super) struct ServerStream {
-    pub(super) send: quinn::SendStream,
-    receive: quinn::RecvStream,
+pub(crate) struct ServerStream {
+    pub(super) send: SendHalf,
+    receive: ReceiveHalf,
     frames: FrameReader,
 }
 
 impl ServerStream {
-    pub(super) async fn accept(connection: &quinn::Connection) -> Option<Self> {
+    pub(crate) async fn accept(connection: &quinn::Connection) -> Option<Self> {
         let (send, receive) = connection.accept_bi().await.ok()?;
         Some(Self {
-            send,
-            receive,
+            send: SendHalf::Quic(send),
+            receive: ReceiveHalf::Quic(receive),
             frames: FrameReader::new(Direction::ToServer),
         })
     }
 
-    pub(super) async fn receive(&mut self) -> Result<Option<ClientMessage>, StreamEnd> {
+    fn over(channel: Channel) -> Self {
+        let (send, receive) = raw::split(Arc::new(channel), Arc::default());
+        Self {
+            send,
+            receive,
+            frames: FrameReader::new(Direction::ToServer),
+        }
+    }
+
+    async fn greet(&mut self, granted: &[u32]) {
+        let hello = self.receive().await.unwrap().unwrap();
+        assert!(
+            matches!(hello, ClientMessage::Hello { version: 0, .. }),
+            "{hello:?}"
+        );
+        self.send(ServerMessage::HelloAck {
+            result: ResultCode::Success,
+            version: 0,
+            apps: granted.to_vec(),
+        })
+        .await;
+    }
+
+    pub(crate) async fn receive(&mut self) -> Result<Option<ClientMessage>, StreamEnd> {
         loop {
             if let Some(Frame::Message(message)) = self.frames.next().map_err(ServerFault::from)? {
                 let message = ClientMessage::parse(&message).map_err(ServerFault::from)?;
                 return Ok(Some(message));
             }
-            match raw::read(&mut self.receive).await? {
+            match self.receive.read().await? {
                 Some(bytes) => self.frames.push(bytes),
                 None => return Ok(None),
             }
@@ -111,7 +177,7 @@ impl ServerStream {
     }
 
     /// The ID of the query or subscription that comes next.
-    pub(super) async fn receive_query(&mut self) -> QueryId {
+    pub(crate) async fn receive_query(&mut self) -> QueryId {
         match self.receive().await.unwrap().unwrap() {
             ClientMessage::Query { id, .. }
             | ClientMessage::Subscribe { id, .. }
@@ -120,28 +186,28 @@ impl ServerStream {
         }
     }
 
-    pub(super) async fn send(&mut self, message: ServerMessage) {
+    pub(crate) async fn send(&mut self, message: ServerMessage) {
         self.send_bytes(message.encode()).await;
     }
 
     /// A client that went away is no failure of the test.
-    pub(super) async fn send_bytes(&mut self, bytes: Bytes) {
-        self.send.write_chunk(bytes).await.ok();
+    pub(crate) async fn send_bytes(&mut self, bytes: Bytes) {
+        self.send.write_all(&mut [bytes]).await.ok();
     }
 
-    pub(super) async fn send_record(&mut self, id: QueryId, record: &Record) {
+    pub(crate) async fn send_record(&mut self, id: QueryId, record: &Record) {
         let record = record.bytes().clone();
         self.send(ServerMessage::Record { id, record }).await;
     }
 
-    pub(super) async fn close_query(&mut self, id: QueryId, result: ResultCode) {
+    pub(crate) async fn close_query(&mut self, id: QueryId, result: ResultCode) {
         self.send(ServerMessage::QueryClosed { id, result }).await;
     }
 }
 
 /// Records with the time at which they were received, and how the server behaves.
 #[derive(Clone)]
-pub(super) struct Table {
+pub(crate) struct Table {
     state: Arc<Mutex<TableState>>,
     live: broadcast::Sender<(Timestamp, Record)>,
 }
@@ -155,27 +221,27 @@ struct TableState {
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: Arc::default(),
             live: broadcast::channel(1_024).0,
         }
     }
 
-    pub(super) fn cut_after(&self, records: usize) {
+    pub(crate) fn cut_after(&self, records: usize) {
         self.state().cut_after = records;
     }
 
     /// How many connections were made so far.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state().connections
     }
 
-    pub(super) fn store(&self, record: Record) {
+    pub(crate) fn store(&self, record: Record) {
         self.store_at(Timestamp::now(), record);
     }
 
-    pub(super) fn store_at(&self, received: Timestamp, record: Record) {
+    pub(crate) fn store_at(&self, received: Timestamp, record: Record) {
         let mut state = self.state();
         let entry = (received, record);
         state.records.push(entry.clone());
@@ -184,7 +250,7 @@ impl Table {
     }
 
     /// Serves every connection until dropped.
-    pub(super) async fn serve(self, listener: Listener) {
+    pub(crate) async fn serve(self, listener: Listener) {
         let mut connections = JoinSet::new();
         loop {
             let (connection, mut main) = listener.greet(&[EXTENSION_APP]).await;
@@ -194,16 +260,34 @@ impl Table {
                 let mut streams = JoinSet::new();
                 let first = table.clone();
                 let closer = connection.clone();
-                streams.spawn(async move { first.serve_stream(&mut main, &closer).await });
+                streams.spawn(async move { first.serve_stream(&mut main, Some(&closer)).await });
                 while let Some(mut stream) = ServerStream::accept(&connection).await {
                     let (table, closer) = (table.clone(), connection.clone());
-                    streams.spawn(async move { table.serve_stream(&mut stream, &closer).await });
+                    streams.spawn(async move {
+                        table.serve_stream(&mut stream, Some(&closer)).await;
+                    });
                 }
             });
         }
     }
 
-    async fn serve_stream(&self, stream: &mut ServerStream, connection: &quinn::Connection) {
+    /// The same over TCP.
+    pub(super) async fn serve_tcp(self, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        loop {
+            let mut stream = listener.greet(&[EXTENSION_APP]).await;
+            self.state().connections += 1;
+            let table = self.clone();
+            connections.spawn(async move { table.serve_stream(&mut stream, None).await });
+        }
+    }
+
+    /// `connection` is closed where the stream is to be cut off.
+    async fn serve_stream(
+        &self,
+        stream: &mut ServerStream,
+        connection: Option<&quinn::Connection>,
+    ) {
         while let Ok(Some(message)) = stream.receive().await {
             match message {
                 ClientMessage::Extension(request) => {
@@ -248,7 +332,7 @@ impl Table {
         id: QueryId,
         limit: u16,
         filter: &Filter,
-        connection: &quinn::Connection,
+        connection: Option<&quinn::Connection>,
     ) -> Option<Vec<Record>> {
         let (mut found, cut_after) = {
             let state = self.state();
@@ -266,9 +350,13 @@ impl Table {
         for (place, record) in found.iter().enumerate() {
             if cut_after != 0 && place == cut_after {
                 // So that the client has taken what was sent before.
-                stream.send.finish().unwrap();
-                stream.send.stopped().await.ok();
-                connection.close(0_u32.into(), b"cut");
+                stream.send.finish();
+                if let SendHalf::Quic(send) = &stream.send {
+                    send.stopped().await.ok();
+                }
+                if let Some(connection) = connection {
+                    connection.close(0_u32.into(), b"cut");
+                }
                 return None;
             }
             stream.send_record(id, record).await;
@@ -281,7 +369,7 @@ impl Table {
     }
 }
 
-pub(super) fn info(now: Timestamp) -> InfoReply {
+pub(crate) fn info(now: Timestamp) -> InfoReply {
     InfoReply {
         name: "table".into(),
         software: "test".into(),
@@ -311,7 +399,7 @@ pub(super) fn info(now: Timestamp) -> InfoReply {
 }
 
 /// Options without the extension messages.
-pub(super) fn plain() -> Options {
+pub(crate) fn plain() -> Options {
     Options {
         extensions: false,
         ..Options::default()

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 use super::error::ConfigError;
 use super::raw::RawConfig;
+use super::reachability::Reachability;
 use crate::base::{Role, RoleSet, limits};
 use crate::wire::PublicKey;
 
@@ -36,7 +37,8 @@ impl Config {
                 .map(|file| path("key_password_file", file, folder))
                 .transpose()?,
             data_dir: path("data_dir", &raw.data_dir, folder)?,
-            listen: addresses(&raw.listen, mode)?,
+            listen: addresses("listen", &raw.listen, mode, 1)?,
+            listen_tcp: addresses("listen_tcp", &raw.listen_tcp, mode, 0)?,
             roles: roles(&raw.roles)?,
             shutdown_timeout: Duration::from_secs(integer(
                 "shutdown_timeout",
@@ -59,6 +61,7 @@ impl Config {
             inbox_public: raw.inbox.public,
             applications: applications(&raw.application.ids)?,
             application_submitters: submitters(&raw.application.submit)?,
+            reachability: Reachability::check(&raw.reachability, folder)?,
             limits: Limits::check(raw)?,
             free_space_floor_bytes: integer(
                 "store.free_space_floor",
@@ -124,7 +127,7 @@ fn directives(level: &str) -> Option<String> {
     }
 }
 
-fn refused(key: &'static str, value: String, allowed: impl Into<String>) -> ConfigError {
+pub(super) fn refused(key: &'static str, value: String, allowed: impl Into<String>) -> ConfigError {
     ConfigError::Value {
         key,
         value,
@@ -132,7 +135,7 @@ fn refused(key: &'static str, value: String, allowed: impl Into<String>) -> Conf
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
@@ -194,17 +197,21 @@ fn word<T>(
     meaning(value).ok_or_else(|| refused(key, quoted(value), allowed))
 }
 
-fn path(key: &'static str, value: &str, folder: &Path) -> Result<PathBuf, ConfigError> {
+pub(super) fn path(key: &'static str, value: &str, folder: &Path) -> Result<PathBuf, ConfigError> {
     if value.is_empty() {
         return Err(refused(key, quoted(value), "a path"));
     }
     Ok(folder.join(value))
 }
 
-fn addresses(values: &[String], mode: Mode) -> Result<Vec<SocketAddr>, ConfigError> {
-    let key = "listen";
-    if values.is_empty() || values.len() > LISTENERS_MAX {
-        let allowed = format!("1 to {LISTENERS_MAX} addresses");
+fn addresses(
+    key: &'static str,
+    values: &[String],
+    mode: Mode,
+    least: usize,
+) -> Result<Vec<SocketAddr>, ConfigError> {
+    if values.len() < least || values.len() > LISTENERS_MAX {
+        let allowed = format!("{least} to {LISTENERS_MAX} addresses");
         return Err(refused(key, format!("a list of {}", values.len()), allowed));
     }
     let mut addresses: Vec<SocketAddr> = Vec::with_capacity(values.len());

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reachability::Reachability;
 use crate::base::RoleSet;
 use crate::wire::PublicKey;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where to listen; at least one address, no two alike. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// Where to listen for TLS over TCP; may be empty.
+    pub listen_tcp: Vec<SocketAddr>,
     /// The roles the operator wants; which of them are open is decided at run time.
     pub roles: RoleSet,
     /// Time from the order to stop to the end of the process.
@@ -40,6 +43,8 @@ pub struct Config {
     pub applications: Applications,
     /// Who may submit to the application role.
     pub application_submitters: Submitters,
+    /// Who tests the server's reachability, and what is known of it.
+    pub reachability: Reachability,
     /// Bounds that depend on the machine.
     pub limits: Limits,
     /// Free bytes on the disk under which submissions are turned away.

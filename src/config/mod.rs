@@ -6,6 +6,7 @@
 //! | `raw.rs` | the shape of the file, with every default |
 //! | `sources/` | which source says what: defaults, file, environment, `--set` |
 //! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
+//! | `reachability.rs` | the section of that name |
 //! | `template.rs` | the file that `mosaicd init` writes |
 //! | `checked.rs` | what `Config` holds |
 //!
@@ -16,6 +17,7 @@ mod checked;
 mod error;
 mod keys;
 mod raw;
+mod reachability;
 mod sources;
 mod template;
 
@@ -23,5 +25,6 @@ pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFo
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
 pub use raw::RawConfig;
+pub use reachability::{KnownProber, Reachability, parse_prober};
 pub use sources::{ENVIRONMENT_CONFIG, ENVIRONMENT_PASSWORD, Sources};
 pub use template::template;

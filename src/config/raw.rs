@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
+use super::reachability::RawReachability;
 use crate::base::{Role, limits};
 
 /// A configuration as it is written: defaults filled in, forms right, values not yet checked.
@@ -19,11 +20,13 @@ pub struct RawConfig {
     pub(super) key_password_file: Option<String>,
     pub(super) data_dir: String,
     pub(super) listen: Vec<String>,
+    pub(super) listen_tcp: Vec<String>,
     pub(super) roles: Vec<String>,
     pub(super) shutdown_timeout: i64,
     pub(super) users: RawUsers,
     pub(super) inbox: RawInbox,
     pub(super) application: RawApplication,
+    pub(super) reachability: RawReachability,
     pub(super) limits: RawLimits,
     pub(super) store: RawStore,
     pub(super) trace: RawTrace,
@@ -83,6 +86,7 @@ impl Default for RawConfig {
             key_password_file: None,
             data_dir: "data".to_owned(),
             listen: vec!["[::]:1320".to_owned(), "0.0.0.0:1320".to_owned()],
+            listen_tcp: Vec::new(),
             roles: Role::ALL
                 .iter()
                 .map(|role| role.name().to_owned())
@@ -91,6 +95,7 @@ impl Default for RawConfig {
             users: RawUsers::default(),
             inbox: RawInbox::default(),
             application: RawApplication::default(),
+            reachability: RawReachability::default(),
             limits: RawLimits::default(),
             store: RawStore::default(),
             trace: RawTrace::default(),

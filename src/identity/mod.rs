@@ -5,6 +5,7 @@
 //! nothing; `certs/README.md` explains that to people.
 
 mod certificate;
+mod channel;
 mod der;
 mod development;
 mod endpoint;
@@ -23,14 +24,15 @@ mod key_file_tests;
 mod schedules_tests;
 
 pub use certificate::CertificateFault;
+pub use channel::{Channel, ChannelError};
 pub use development::is_development_key;
 pub use error::IdentityError;
 pub use own::{Identity, ServerTrust, client_crypto, client_tls};
 pub use peer::{Peer, PeerKey, peer_of, peer_of_chain};
 pub use schedules::{Directory, ScheduleSource, Standing};
 
-/// What a client checks the records with that a server sends it: their authors are peers as well.
-pub use crate::verify::{Verifier, VerifyError};
+/// What a client checks records and single signatures with: their makers are peers as well.
+pub use crate::verify::{Verifier, VerifyError, signature};
 
 /// The name a client connects to (SNI) and the only name in our certificates. It says nothing
 /// about who the server is.

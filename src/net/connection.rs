@@ -1,112 +1,145 @@
 //! One connection: it accepts streams, owns their tasks, and ends with them.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use quinn::{RecvStream, SendStream, VarInt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use super::ingest::Budget;
-use super::link::Broken;
-use super::quic::error_code;
+use super::door::{Entry, Place};
+use super::ingest::{Budget, Ingest, Nowhere};
+use super::link::{Broken, Carrier};
+use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
-use super::requester::Requester;
+use super::requester::{NoSchedules, Requester};
 use super::requests::{Requests, Source};
-use super::services::Services;
+use super::services::{Records, Services};
 use super::signals::Watch;
 use super::stream::{Context, Stream, StreamEnd};
 use super::submissions::Submissions;
-use crate::base::limits::{HELLO_TIMEOUT, KNOWN_STREAMS_MAX, STREAMS_SHUTDOWN_TIMEOUT};
-use crate::identity::{Peer, peer_of};
+use crate::base::limits::{HELLO_TIMEOUT, STREAMS_SHUTDOWN_TIMEOUT};
+use crate::identity::{Directory, Peer};
 use crate::session;
 use crate::wire::ResultCode;
 
 /// What all connections of a listener share.
-#[derive(Debug)]
 pub(super) struct Shared {
     services: Services,
-    source: Arc<Source>,
+    /// Where records are read; `None` without a store.
+    source: Option<Arc<Source>>,
+    directory: Arc<Directory>,
+    ingest: Arc<dyn Ingest>,
     readers: Readers,
     budget: Budget,
 }
 
 impl Shared {
     pub(super) fn new(services: Services) -> Self {
-        let source = Source {
-            store: services.store.clone(),
-            fanout: services.fanout.clone(),
-            results_max: services.query_results_max,
+        let (directory, ingest) = match &services.records {
+            Some(records) => (Arc::clone(&records.directory), Arc::clone(&records.ingest)),
+            None => (
+                Arc::new(Directory::new(Arc::new(NoSchedules))),
+                Arc::new(Nowhere) as Arc<dyn Ingest>,
+            ),
         };
+        let source = services.records.as_ref().map(source);
         Self {
             services,
-            source: Arc::new(source),
+            source,
+            directory,
+            ingest,
             readers: Readers::new(),
             budget: Budget::new(),
         }
     }
+
+    fn probing(&self) -> &dyn Probing {
+        &*self.services.probing
+    }
+}
+
+fn source(records: &Records) -> Arc<Source> {
+    Arc::new(Source {
+        store: records.store.clone(),
+        fanout: records.fanout.clone(),
+        results_max: records.query_results_max,
+    })
 }
 
 /// One connection after its handshake.
-struct Connection {
-    quic: quinn::Connection,
+struct Connection<C: Carrier> {
+    carrier: C,
     shared: Arc<Shared>,
+    arrival: Arc<Arrival>,
     session: Arc<session::Connection>,
     requester: Arc<Requester>,
     /// Number of the connection, never used twice.
     number: u64,
     signals: Watch,
     streams: JoinSet<StreamEnd>,
+    #[expect(dead_code, reason = "held for its drop, which gives the place back")]
+    permit: OwnedSemaphorePermit,
 }
 
-/// Serves a connection whose handshake is over until it ends, and joins all its tasks. `permit` is
-/// its share of the connections that may be open.
-pub(super) async fn serve(
-    quic: quinn::Connection,
-    number: u64,
-    shared: Arc<Shared>,
-    signals: Watch,
-    permit: OwnedSemaphorePermit,
-) {
-    let peer = match peer_of(&quic) {
+/// Serves a connection whose handshake is over until it ends, and joins all its tasks.
+pub(super) async fn serve<C: Carrier>(carrier: C, entry: Entry) {
+    let number = entry.number;
+    let peer = match carrier.peer() {
         Ok(peer) => peer,
         Err(error) => {
             debug!(number, %error, "a peer without a valid identity");
-            close(&quic, ResultCode::Invalid);
+            carrier.close(ResultCode::Invalid);
             return;
         }
     };
-    debug!(number, ?peer, "connected");
+    let mut connection = Connection::new(carrier, peer, entry);
+    debug!(number, arrival = ?connection.arrival, "connected");
     if let Peer::Known(key) = peer {
-        quic.set_max_concurrent_bi_streams(KNOWN_STREAMS_MAX.into());
-        shared.services.ingest.arrived(key);
+        connection.carrier.raise_bounds();
+        connection.shared.ingest.arrived(key);
     }
-    let settings = Arc::clone(&shared.services.session);
-    let directory = Arc::clone(&shared.services.directory);
-    let mut connection = Connection {
-        quic,
-        session: Arc::new(session::Connection::new(peer, settings)),
-        requester: Arc::new(Requester::new(
-            peer,
-            directory,
-            shared.readers.for_connection(),
-        )),
-        shared,
-        number,
-        signals,
-        streams: JoinSet::new(),
-    };
     connection.run().await;
     debug!(number, "disconnected");
-    drop(permit);
 }
 
-impl Connection {
+impl<C: Carrier> Connection<C> {
+    /// The connection is known to the tests of reachability from here until it is dropped.
+    fn new(carrier: C, peer: Peer, entry: Entry) -> Self {
+        let Entry {
+            shared,
+            place,
+            number,
+            signals,
+            permit,
+        } = entry;
+        let arrival = Arc::new(arrival(&carrier, peer, &place, &shared));
+        let requester = Requester::new(
+            peer,
+            Arc::clone(&shared.directory),
+            shared.readers.for_connection(),
+        );
+        Self {
+            session: Arc::new(session::Connection::new(
+                peer,
+                Arc::clone(&arrival.settings),
+            )),
+            carrier,
+            shared,
+            arrival,
+            requester: Arc::new(requester),
+            number,
+            signals,
+            streams: JoinSet::new(),
+            permit,
+        }
+    }
+
     async fn run(&mut self) {
         let result = self.accept().await;
         if let Some(result) = result {
-            close(&self.quic, result);
+            self.carrier.close(result);
         }
         // Every stream notices that its connection is gone, so all of them end now.
         while let Some(joined) = self.streams.join_next().await {
@@ -121,11 +154,10 @@ impl Connection {
         let mut awaits_hello = true;
         loop {
             tokio::select! {
-                // Cancel safe: a stream that was not taken stays with the connection.
-                accepted = self.quic.accept_bi() => match accepted {
-                    Ok((writer, reader)) => self.open(writer, reader),
-                    Err(error) => {
-                        debug!(number = self.number, %error, "the connection ended");
+                accepted = self.carrier.accept() => match accepted {
+                    Ok((reader, writer)) => self.open(reader, writer),
+                    Err(over) => {
+                        debug!(number = self.number, %over, "the connection ended");
                         return None;
                     }
                 },
@@ -161,26 +193,28 @@ impl Connection {
         }
     }
 
-    fn open(&mut self, writer: SendStream, reader: RecvStream) {
+    fn open(&mut self, reader: C::Reader, writer: C::Writer) {
         let shared = &self.shared;
-        let services = &shared.services;
         let opened = Instant::now().into_std();
         let stream = Stream {
             reader,
             writer,
             session: session::Stream::new(Arc::clone(&self.session), opened),
-            requests: Requests::new(Arc::clone(&shared.source)),
+            requests: Requests::new(shared.source.clone()),
             submissions: Submissions::new(
                 self.number,
-                Arc::clone(&services.ingest),
+                Arc::clone(&shared.ingest),
                 shared.budget.clone(),
                 Arc::clone(&self.requester),
+                Arc::clone(&self.arrival.settings),
             ),
+            asks: Asks::new(),
             signals: self.signals.fresh(),
             context: Context {
-                settings: Arc::clone(&services.session),
+                arrival: Arc::clone(&self.arrival),
                 requester: Arc::clone(&self.requester),
-                info: Arc::clone(&services.info),
+                info: Arc::clone(&shared.services.info),
+                probing: Arc::clone(&shared.services.probing),
             },
         };
         self.streams.spawn(stream.drive());
@@ -189,6 +223,43 @@ impl Connection {
     fn ended(&self, joined: Result<StreamEnd, JoinError>) -> Option<ResultCode> {
         ended(self.number, joined)
     }
+}
+
+/// However the connection ends, by a panic or by being dropped in the middle, it is reported gone.
+impl<C: Carrier> Drop for Connection<C> {
+    fn drop(&mut self) {
+        let from = self.arrival.remote.ip();
+        let probing = self.shared.probing();
+        // A panic may have happened inside of the transport, which must not be asked again then:
+        // a second one would end the process.
+        if !std::thread::panicking() {
+            let to = self.carrier.remote().ip().to_canonical();
+            if to != from {
+                probing.moved(from, to);
+            }
+        }
+        probing.disconnected(from);
+    }
+}
+
+/// How the peer came in, which is told to the tests of reachability.
+fn arrival<C: Carrier>(carrier: &C, peer: Peer, place: &Place, shared: &Shared) -> Arrival {
+    let remote = canonical(carrier.remote());
+    let local_ip = carrier.local_ip().as_ref().map(IpAddr::to_canonical);
+    Arrival {
+        socket: place.socket,
+        transport: place.transport,
+        remote,
+        local_ip,
+        peer,
+        is_cold: shared.probing().connected(place.socket, remote, local_ip),
+        settings: Arc::clone(place.settings_at(local_ip)),
+    }
+}
+
+/// The address as others write it, where it is an IPv4 address that was mapped into IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Traces how a stream ended. Returns the reason for which the connection has to be closed, if any.
@@ -208,10 +279,3 @@ fn ended(number: u64, joined: Result<StreamEnd, JoinError>) -> Option<ResultCode
         }
     }
 }
-
-/// Closes a connection; the code is the result code, for people who look at packets.
-pub(super) fn close(quic: &quinn::Connection, result: ResultCode) {
-    quic.close(error_code(result), &[]);
-}
-
-const _: () = assert!((KNOWN_STREAMS_MAX as u64) < VarInt::MAX.into_inner());

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
+use crate::identity::IdentityError;
+
 /// Why the listener cannot start, or had to stop.
 #[derive(Debug, Error)]
 pub enum NetError {
@@ -19,6 +21,9 @@ pub enum NetError {
         /// What the system said.
         source: io::Error,
     },
+    /// No certificate could be made from the listener's identity.
+    #[error("cannot prepare the listener's identity")]
+    Identity(#[from] IdentityError),
     /// The socket of a running listener failed; its connections are lost.
     #[error("the socket of {address} failed")]
     SocketLost {

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::base::limits::{VERIFY_QUEUE_MAX_BYTES, VERIFY_QUEUE_MAX_RECORDS};
 use crate::identity::PeerKey;
-use crate::session::{Submitter, Ticket};
+use crate::session::{Settings, Submitter, Ticket};
 use crate::wire::{Record, ResultCode};
 
 /// Where submissions go: the pipeline that verifies, judges and stores them.
@@ -36,8 +36,23 @@ pub struct SubmitJob {
     /// Who hands it in. Its master is what was last known here: whoever judges the record, in the
     /// order of the log, has to look again.
     pub submitter: Submitter,
+    /// The gate and the rules of the listener on which it came in. Whoever judges the record looks
+    /// at the gate as it is at the moment of writing.
+    pub settings: Arc<Settings>,
     /// How to answer.
     pub reply: Reply,
+}
+
+/// Where submissions go that nobody can store. A session hands none over where no role is
+/// configured, which is so wherever there is no store.
+pub(super) struct Nowhere;
+
+impl Ingest for Nowhere {
+    fn submit(&self, job: SubmitJob) {
+        job.reply.send(ResultCode::TemporaryError);
+    }
+
+    fn arrived(&self, _: PeerKey) {}
 }
 
 /// The one answer to a submission, and its share of what may be under way.

@@ -1,11 +1,51 @@
-//! What the driver of a stream needs of a transport: one reliable byte stream each way.
+//! What is needed of a transport: connections, and reliable byte streams each way.
 
+use std::fmt;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::identity::{IdentityError, Peer};
 use crate::wire::ResultCode;
+
+/// A connection whose handshake is over.
+pub(super) trait Carrier: Send + Sync + 'static {
+    /// The half of a stream on which the peer speaks.
+    type Reader: LinkReader + 'static;
+    /// The half of a stream on which we speak.
+    type Writer: LinkWriter + 'static;
+    /// Why there are no more streams.
+    type Over: fmt::Display + Send;
+
+    /// Who the peer proved to be.
+    ///
+    /// # Errors
+    /// The peer's certificate is not an identity.
+    fn peer(&self) -> Result<Peer, IdentityError>;
+
+    /// Where the peer is at this moment. Also to be asked when the connection is gone.
+    fn remote(&self) -> SocketAddr;
+
+    /// The local address that the peer reached, where the system tells.
+    fn local_ip(&self) -> Option<IpAddr>;
+
+    /// Raises the bounds of an anonymous peer, with which every connection starts, to those of one
+    /// that showed a key.
+    fn raise_bounds(&self);
+
+    /// Waits for the next stream that the peer opens.
+    ///
+    /// # Cancel safety
+    /// Must be cancel safe.
+    fn accept(
+        &mut self,
+    ) -> impl Future<Output = Result<(Self::Reader, Self::Writer), Self::Over>> + Send;
+
+    /// Ends the connection; what was not delivered yet is lost.
+    fn close(&self, result: ResultCode);
+}
 
 /// The half on which the peer speaks.
 pub(super) trait LinkReader: Send {

@@ -1,4 +1,4 @@
-//! The QUIC listener: sockets, admission, and the dull loops that drive the sessions.
+//! The listener: sockets, admission, and the dull loops that drive the sessions.
 //!
 //! ```text
 //! Listener ── accept loop per socket ── connection task ── stream task ── request tasks
@@ -11,13 +11,15 @@
 //! neither from its peer nor from the store, and whatever is counted is a permit that is given back
 //! when its owner is dropped.
 //!
-//! The driver of a stream knows its transport as a pair of small traits only, so that other
-//! transports can stand beside QUIC.
+//! A connection and its streams know their transport by small traits only (`link.rs`), so that others
+//! can stand beside QUIC: each has a folder with its settings, its accept loop and its traits, and a
+//! line in `listener/`. Each socket has its own gate, for each is reached, or not, by itself.
 //!
 //! # Source
 //! `mosaic-wire.md` section 8: QUIC, streams, Retry.
 
 mod connection;
+mod door;
 mod error;
 mod gets;
 mod ingest;
@@ -25,6 +27,7 @@ mod link;
 mod listener;
 mod live;
 mod outbox;
+mod probing;
 mod quic;
 mod readers;
 mod requester;
@@ -36,11 +39,13 @@ mod socket;
 mod stored;
 mod stream;
 mod submissions;
+mod tcp;
 #[cfg(test)]
 mod testing;
 
 pub use error::NetError;
 pub use ingest::{Ingest, Reply, SubmitJob};
-pub use listener::Listener;
-pub use services::{InfoSource, Services};
+pub use listener::{Listener, Socket};
+pub use probing::{Answers, Arrival, Probing};
+pub use services::{InfoSource, Records, Services};
 pub use signals::Control;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::readers::Readers;
 use crate::base::Role;
-use crate::identity::{Directory, Peer};
+use crate::identity::{Directory, Peer, ScheduleSource};
 use crate::session::{Reader, Submitter};
-use crate::wire::PublicKey;
+use crate::wire::{PublicKey, Record};
 
 /// The peer of one connection. Its streams and their requests share it.
 ///
@@ -18,6 +18,19 @@ pub(super) struct Requester {
     directory: Arc<Directory>,
     readers: Readers,
     resolved: Mutex<Option<Resolved>>,
+}
+
+/// The key schedules of a listener without a store.
+pub(super) struct NoSchedules;
+
+impl ScheduleSource for NoSchedules {
+    fn newest_schedule(&self, _: &PublicKey) -> Option<Record> {
+        None
+    }
+
+    fn schedules_listing(&self, _: &PublicKey) -> Vec<Record> {
+        Vec::new()
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -39,10 +52,6 @@ impl Requester {
     /// The connection's share of the pool that reads the store.
     pub(super) const fn readers(&self) -> &Readers {
         &self.readers
-    }
-
-    pub(super) fn peer(&self) -> Peer {
-        self.peer
     }
 
     /// Whether what is known of the peer's master still holds.

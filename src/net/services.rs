@@ -4,21 +4,36 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ingest::Ingest;
+use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
-use crate::identity::{Directory, Peer};
-use crate::session::Settings;
+use crate::identity::Directory;
 use crate::store::Store;
 use crate::wire::InfoReply;
 
 /// Describes the server to a peer.
 pub trait InfoSource: Send + Sync {
-    /// What `peer` is told. Called on an async worker, so it must not block.
-    fn info(&self, peer: Peer) -> InfoReply;
+    /// What the peer that came in as `arrival` says is told, about the listener where it did.
+    /// Called on an async worker, so it must not block.
+    fn info(&self, arrival: &Arrival) -> InfoReply;
 }
 
 /// What a listener's sessions use of the rest of the server.
 #[derive(Clone)]
 pub struct Services {
+    /// What is needed to serve records. A witness has none: then no role may be configured on any
+    /// socket, and reads and submissions are refused.
+    pub records: Option<Records>,
+    /// Who answers INFO.
+    pub info: Arc<dyn InfoSource>,
+    /// Who tests the reachability of others, and is told of what shows our own.
+    pub probing: Arc<dyn Probing>,
+    /// Connections open at a time, all sockets together.
+    pub connections_max: usize,
+}
+
+/// What is needed to serve records.
+#[derive(Clone)]
+pub struct Records {
     /// Where records are read.
     pub store: Store,
     /// Where subscriptions hear of new records.
@@ -27,21 +42,23 @@ pub struct Services {
     pub directory: Arc<Directory>,
     /// Where submissions go.
     pub ingest: Arc<dyn Ingest>,
-    /// Who answers INFO.
-    pub info: Arc<dyn InfoSource>,
-    /// The rules and the gate, and what HELLO grants.
-    pub session: Arc<Settings>,
     /// Records a request without a limit delivers before it is closed with `TOO_OPEN`.
     pub query_results_max: u32,
-    /// Connections open at a time, all addresses together.
-    pub connections_max: usize,
 }
 
 impl fmt::Debug for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Services")
-            .field("query_results_max", &self.query_results_max)
+            .field("records", &self.records)
             .field("connections_max", &self.connections_max)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records")
+            .field("query_results_max", &self.query_results_max)
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::Duration;
 
@@ -11,21 +12,24 @@ use tokio::sync::{mpsc, watch};
 
 use super::ingest::{Ingest, Reply, SubmitJob};
 use super::link::{Broken, LinkReader, LinkWriter};
+use super::probing::testing::Prober;
+use super::probing::{Arrival, Probing};
 use super::readers::Readers;
-use super::requester::Requester;
+use super::requester::{NoSchedules, Requester};
 use super::requests::Source;
-use super::services::{InfoSource, Services};
+use super::services::{InfoSource, Records, Services};
 use super::sight::Sight;
 use crate::base::{Role, RoleSet};
 use crate::fanout::Fanout;
-use crate::identity::{Directory, Peer, PeerKey, ScheduleSource};
+use crate::identity::{Directory, Peer, PeerKey};
 use crate::policy::Gate;
 use crate::policy::testing::{NOW, Person, rules};
 use crate::session::Settings;
 use crate::store::{Entry, Judge, Judgement, Outcome, Store, StoreOptions, Vouched, Writer};
 use crate::wire::{
-    ClientMessage, Direction, Frame, FrameReader, InfoReply, Kind, PublicKey, QueryId, Record,
-    RecordBuilder, RecordRef, ResultCode, ServerMessage, Timestamp,
+    ClientMessage, Direction, EXTENSION_APP, Frame, FrameReader, InfoLimits, InfoReply, Kind,
+    ProbeTransport, PublicKey, QueryId, Record, RecordBuilder, RecordRef, Registration, ResultCode,
+    RoleCondition, RoleReport, ServerMessage, Timestamp,
 };
 
 /// Everything behind the network, with a writer that stores whatever comes. Nothing is verified.
@@ -35,6 +39,7 @@ pub(super) struct Behind {
     pub(super) settings: Arc<Settings>,
     pub(super) directory: Arc<Directory>,
     pub(super) ingest: Arc<Inbound>,
+    pub(super) probing: Arc<Prober>,
     _folder: TempDir,
 }
 
@@ -106,23 +111,48 @@ impl Ingest for Inbound {
     }
 }
 
-struct NoSchedules;
+/// Says which roles are configured and open where it is asked.
+struct GateInfo;
 
-impl ScheduleSource for NoSchedules {
-    fn newest_schedule(&self, _: &PublicKey) -> Option<Record> {
-        None
-    }
-
-    fn schedules_listing(&self, _: &PublicKey) -> Vec<Record> {
-        Vec::new()
-    }
-}
-
-struct NoInfo;
-
-impl InfoSource for NoInfo {
-    fn info(&self, _: Peer) -> InfoReply {
-        unreachable!("no test here asks for it")
+impl InfoSource for GateInfo {
+    fn info(&self, arrival: &Arrival) -> InfoReply {
+        let roles = arrival.settings.gate.roles();
+        let report = |role: Role| RoleReport {
+            state: match (roles.configured.contains(role), roles.open.contains(role)) {
+                (true, true) => RoleCondition::Open,
+                (true, false) => RoleCondition::Closed,
+                (false, _) => RoleCondition::Off,
+            },
+            why: None,
+            since: NOW,
+        };
+        let reports = Role::ALL.map(|role| (role.into(), report(role)));
+        InfoReply {
+            name: "test".to_owned(),
+            software: "mosaicd".to_owned(),
+            version: "0".to_owned(),
+            spec: "0.8".to_owned(),
+            key: Person::Bob.key(),
+            description: None,
+            contact: None,
+            terms: None,
+            endpoints: Vec::new(),
+            roles: reports.into(),
+            applications: Vec::new(),
+            limits: InfoLimits {
+                record_bytes: 0,
+                blob_bytes: 0,
+                filter_bytes: 0,
+                query_results: 0,
+                subscriptions_per_stream: 0,
+                streams: 0,
+                submissions_per_second: 0,
+                retention_seconds: None,
+            },
+            registration: Registration::Closed,
+            probes: true,
+            now: NOW,
+        }
     }
 }
 
@@ -152,6 +182,7 @@ impl Behind {
                 refuse_wide_filters: false,
             }),
             directory: Arc::new(Directory::new(Arc::new(NoSchedules))),
+            probing: Arc::default(),
             store,
             fanout,
             _folder: folder,
@@ -176,15 +207,30 @@ impl Behind {
 
     pub(super) fn services(&self) -> Services {
         Services {
-            store: self.store.clone(),
-            fanout: self.fanout.clone(),
-            directory: Arc::clone(&self.directory),
-            ingest: Arc::clone(&self.ingest) as Arc<dyn Ingest>,
-            info: Arc::new(NoInfo),
-            session: Arc::clone(&self.settings),
-            query_results_max: 1_000,
+            records: Some(Records {
+                store: self.store.clone(),
+                fanout: self.fanout.clone(),
+                directory: Arc::clone(&self.directory),
+                ingest: Arc::clone(&self.ingest) as Arc<dyn Ingest>,
+                query_results_max: 1_000,
+            }),
+            info: Arc::new(GateInfo),
+            probing: Arc::clone(&self.probing) as Arc<dyn Probing>,
             connections_max: 100,
         }
+    }
+
+    /// An anonymous peer that came in.
+    pub(super) fn arrival(&self) -> Arc<Arrival> {
+        Arc::new(Arrival {
+            socket: 0,
+            transport: ProbeTransport::Quic,
+            remote: (Ipv4Addr::LOCALHOST, 7).into(),
+            local_ip: None,
+            peer: Peer::Anonymous,
+            is_cold: false,
+            settings: Arc::clone(&self.settings),
+        })
     }
 
     pub(super) fn source(&self, results_max: u32) -> Arc<Source> {
@@ -367,7 +413,11 @@ pub(super) struct MemoryPeer {
 
 impl MemoryPeer {
     pub(super) fn send(&self, message: &ClientMessage) {
-        self.speaks.send(Spoken::Bytes(message.encode())).ok();
+        self.send_bytes(message.encode());
+    }
+
+    pub(super) fn send_bytes(&self, bytes: Bytes) {
+        self.speaks.send(Spoken::Bytes(bytes)).ok();
     }
 
     pub(super) fn reset(&self) {
@@ -408,10 +458,16 @@ impl MemoryPeer {
 }
 
 pub(super) fn hello() -> ClientMessage {
-    ClientMessage::Hello {
-        version: 0,
-        apps: Vec::new(),
-    }
+    hello_for(Vec::new())
+}
+
+/// HELLO that asks for the extension set.
+pub(super) fn hello_extension() -> ClientMessage {
+    hello_for(vec![EXTENSION_APP])
+}
+
+fn hello_for(apps: Vec<u32>) -> ClientMessage {
+    ClientMessage::Hello { version: 0, apps }
 }
 
 /// The one query ID that the tests need.

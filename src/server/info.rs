@@ -2,64 +2,111 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::served::ServedUsers;
 use crate::base::{Role, limits};
 use crate::config::{Applications, Config};
 use crate::identity::Peer;
-use crate::net::InfoSource;
+use crate::net::{Arrival, InfoSource};
 use crate::policy::{Gate, RoleState};
 use crate::wire::{
-    InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp,
+    InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp, Transport,
 };
 
-/// Answers INFO from the configuration and from the state of the gate at the moment.
+/// Answers INFO from the configuration, and from the state at the moment of the gate of the listener
+/// on which it is asked.
 ///
 /// # Source
 /// `extensions.md`, "INFO REPLY".
 pub(super) struct Info {
     config: Arc<Config>,
     key: PublicKey,
-    gate: Arc<Gate>,
     users: Arc<ServedUsers>,
     started: Timestamp,
-    /// Known once the sockets are bound, which is before the first request.
-    endpoints: OnceLock<Vec<String>>,
+    /// In the order of the sockets; known once they are bound, which is before the first request.
+    places: RwLock<Vec<Place>>,
+}
+
+/// Where one listener is reached.
+#[derive(Clone, Debug)]
+struct Place {
+    transport: Transport,
+    bound: SocketAddr,
+    /// Addresses that were tested from outside.
+    verified: Vec<SocketAddr>,
 }
 
 impl Info {
     pub(super) fn new(
         config: Arc<Config>,
         key: PublicKey,
-        gate: Arc<Gate>,
         users: Arc<ServedUsers>,
         started: Timestamp,
     ) -> Self {
         Self {
             config,
             key,
-            gate,
             users,
             started,
-            endpoints: OnceLock::new(),
+            places: RwLock::default(),
         }
     }
 
-    /// Names the bound addresses. One that stands for all of the machine says nothing about where
-    /// the server is reached, so it is not named.
-    pub(super) fn bound(&self, addresses: &[SocketAddr]) {
-        let named = addresses
-            .iter()
-            .filter(|address| !address.ip().is_unspecified());
-        let endpoints = named
-            .map(|address| format!("mosaic://{address}/"))
-            .collect();
-        self.endpoints.get_or_init(|| endpoints);
+    /// Takes note of the bound sockets.
+    pub(super) fn bound(&self, sockets: impl IntoIterator<Item = (SocketAddr, Transport)>) {
+        let places = sockets.into_iter().map(|(bound, transport)| Place {
+            transport,
+            bound,
+            verified: Vec::new(),
+        });
+        *self.places.write().unwrap_or_else(PoisonError::into_inner) = places.collect();
     }
 
-    fn report(&self, role: Role) -> RoleReport {
-        match self.gate.state(role) {
+    /// From here on the socket in that place is reached at `addresses`.
+    pub(super) fn verified(&self, place: usize, addresses: Vec<SocketAddr>) {
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = places.get_mut(place) {
+            place.verified = addresses;
+        }
+    }
+
+    /// Where the server is reached: the addresses that were tested; for a socket that has none, the
+    /// address that it is bound to, for those who can reach that, unless it stands for all of the
+    /// machine. Configured URLs are named where they are an onion's, which nobody can test, or
+    /// while some socket of their transport is verified.
+    fn endpoints(&self) -> Vec<String> {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        let mut urls: Vec<String> = Vec::new();
+        let mut add = |url: String| {
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        };
+        for url in &self.config.reachability.urls {
+            let is_verified =
+                |place: &Place| place.transport == url.transport() && !place.verified.is_empty();
+            if url.host().is_onion() || places.iter().any(is_verified) {
+                add(url.to_string());
+            }
+        }
+        for place in places.iter() {
+            let bound = [place.bound];
+            let addresses = match place.verified.as_slice() {
+                [] if place.bound.ip().is_unspecified() => &[],
+                [] => bound.as_slice(),
+                verified => verified,
+            };
+            let scheme = place.transport.scheme();
+            addresses
+                .iter()
+                .for_each(|address| add(format!("{scheme}://{address}/")));
+        }
+        urls
+    }
+
+    fn report(&self, gate: &Gate, role: Role) -> RoleReport {
+        match gate.state(role) {
             RoleState::Open { since, why } => RoleReport {
                 state: RoleCondition::Open,
                 why: why.map(|why| why.to_string()),
@@ -80,11 +127,12 @@ impl Info {
 }
 
 impl InfoSource for Info {
-    fn info(&self, peer: Peer) -> InfoReply {
+    fn info(&self, arrival: &Arrival) -> InfoReply {
         let config = &self.config;
+        let gate = &arrival.settings.gate;
         let roles: BTreeMap<_, _> = Role::ALL
             .into_iter()
-            .map(|role| (role.into(), self.report(role)))
+            .map(|role| (role.into(), self.report(gate, role)))
             .collect();
         InfoReply {
             name: config.name.clone(),
@@ -95,7 +143,7 @@ impl InfoSource for Info {
             description: config.description.clone(),
             contact: config.contact.clone(),
             terms: config.terms.clone(),
-            endpoints: self.endpoints.get().cloned().unwrap_or_default(),
+            endpoints: self.endpoints(),
             roles,
             applications: application_ids(&config.applications),
             limits: InfoLimits {
@@ -104,10 +152,7 @@ impl InfoSource for Info {
                 filter_bytes: wide(limits::FILTER_MAX_BYTES),
                 query_results: config.limits.query_results.into(),
                 subscriptions_per_stream: wide(limits::STREAM_QUERIES_MAX),
-                streams: match peer {
-                    Peer::Anonymous => limits::ANONYMOUS_STREAMS_MAX.into(),
-                    Peer::Known(_) => limits::KNOWN_STREAMS_MAX.into(),
-                },
+                streams: streams(arrival.peer),
                 submissions_per_second: NO_RATE,
                 retention_seconds: None,
             },
@@ -116,9 +161,17 @@ impl InfoSource for Info {
             } else {
                 Registration::Closed
             },
-            probes: false,
+            probes: config.reachability.probe_others,
             now: Timestamp::now(),
         }
+    }
+}
+
+/// How many streams a peer may have open.
+pub(super) fn streams(peer: Peer) -> u64 {
+    match peer {
+        Peer::Anonymous => limits::ANONYMOUS_STREAMS_MAX.into(),
+        Peer::Known(_) => limits::KNOWN_STREAMS_MAX.into(),
     }
 }
 
@@ -141,7 +194,7 @@ fn wide(bound: usize) -> u64 {
 const NO_RATE: u64 = u32::MAX as u64;
 
 /// The version of the Mosaic specification that is spoken.
-const SPEC: &str = "0.8";
+pub(super) const SPEC: &str = "0.8";
 
 /// Mosaic Core and Mosaic Social Media.
 const NAMED_APPLICATIONS: [u32; 2] = [0, 1];

@@ -23,9 +23,15 @@ impl Ingest for Pipeline {
             lane,
             record,
             submitter,
+            settings,
             reply,
         } = job;
-        let submission = Submission { submitter, reply };
+        let gate = Arc::clone(&settings.gate);
+        let submission = Submission {
+            submitter,
+            gate,
+            reply,
+        };
         match self.stage.submit(lane, record, submission) {
             Ok(()) => {}
             Err(Full::Queue { context, .. } | Full::Stopped { context, .. }) => {

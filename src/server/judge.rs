@@ -13,13 +13,15 @@ use crate::wire::{Kind, Record, RecordRef, ResultCode, Timestamp};
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) submitter: Submitter,
+    /// The gate of the listener on which it came in.
+    pub(super) gate: Arc<Gate>,
     pub(super) reply: Reply,
 }
 
-/// Judges by the roles that are open at the moment a record is to be written.
+/// Judges by the roles that are open at the moment a record is to be written, on the listener on
+/// which it came in.
 pub(super) struct RoleJudge {
     pub(super) rules: Arc<Rules>,
-    pub(super) gate: Arc<Gate>,
     pub(super) directory: Arc<Directory>,
     pub(super) fanout: Fanout,
 }
@@ -36,13 +38,13 @@ impl RoleJudge {
     }
 
     /// What is said to a submitter of something that is here already, or too late.
-    fn already_here(&self, submitter: &Submitter, entry: &Entry) -> ResultCode {
+    fn already_here(&self, submission: &Submission, entry: &Entry) -> ResultCode {
         let Submitter {
             peer,
             master,
             bound,
             app,
-        } = self.resolved(submitter);
+        } = self.resolved(&submission.submitter);
         let reader = Reader {
             peer,
             master,
@@ -53,14 +55,15 @@ impl RoleJudge {
             record: entry.record.view(),
             roles: entry.roles,
         };
-        already_here(visible(&self.rules, self.gate.open(), &facts, &reader))
+        let open = submission.gate.open();
+        already_here(visible(&self.rules, open, &facts, &reader))
     }
 
-    fn result(&self, submitter: &Submitter, outcome: &Outcome) -> ResultCode {
+    fn result(&self, submission: &Submission, outcome: &Outcome) -> ResultCode {
         match outcome {
             Outcome::Stored(_) => ResultCode::Accepted,
             Outcome::Duplicate(entry) | Outcome::Older(entry) => {
-                self.already_here(submitter, entry)
+                self.already_here(submission, entry)
             }
             Outcome::Announced(0) => ResultCode::NoConsumers,
             Outcome::Announced(_) => ResultCode::Accepted,
@@ -84,7 +87,8 @@ impl Judge for RoleJudge {
             .directory
             .speaks_for(&signer, &author, record.timestamp(), received);
         let submitter = self.resolved(&context.submitter);
-        match admit(&self.rules, self.gate.roles(), record, &submitter, standing) {
+        let roles = context.gate.roles();
+        match admit(&self.rules, roles, record, &submitter, standing) {
             Ok(roles) => Judgement::Store {
                 roles,
                 vouched: vouched(standing),
@@ -112,7 +116,7 @@ impl Judge for RoleJudge {
     }
 
     fn reply(&mut self, context: Submission, outcome: Outcome) {
-        let result = self.result(&context.submitter, &outcome);
+        let result = self.result(&context, &outcome);
         context.reply.send(result);
     }
 }

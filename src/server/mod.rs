@@ -9,8 +9,10 @@
 //! | `served.rs`, `registrar.rs` | who is served, and who becomes so |
 //! | `schedule_source.rs` | key schedules out of the store, for `identity` |
 //! | `info.rs` | what the server says of itself |
+//! | `reachability/` | dial-backs in, verdicts out to the gates, the control socket |
+//! | `storeless.rs` | a server without a store: a witness, or a test of the addresses alone |
 //! | `key.rs`, `data.rs` | the secret key, and what is where in the data folder |
-//! | `commands/` | `init`, `serve`, `store verify`, `store stats` |
+//! | `commands/` | `init`, `serve`, `check`, `status`, `witness`, `store verify`, `store stats` |
 //!
 //! Tokio tasks are owned by the network and by one supervisor; verification, the writer and the
 //! registrar have threads of their own. Policy is asked in `judge.rs` alone on the way in, and by
@@ -23,11 +25,13 @@ mod info;
 mod ingest;
 mod judge;
 mod key;
+mod reachability;
 mod registrar;
 mod schedule_source;
 mod served;
 mod shutdown;
 mod start;
+mod storeless;
 mod trace;
 
 pub use error::{EndError, ServerError, Step};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{EndError, Step};
@@ -47,6 +47,8 @@ impl Order {
 /// What runs, and is stopped in the order of these fields.
 pub(super) struct Parts {
     pub(super) listener: Listener,
+    /// The self-check, the dial-back service and the control socket.
+    pub(super) side_tasks: JoinSet<()>,
     pub(super) arrivals: Arc<Arrivals>,
     pub(super) stage: Arc<Stage<Submission>>,
     pub(super) writer: Writer<Submission>,
@@ -63,15 +65,25 @@ impl Parts {
         timeout: Duration,
     ) {
         let control = self.listener.control();
+        let mut side_tasks = self.side_tasks;
         let mut serving = Box::pin(self.listener.run());
-        let failed = tokio::select! {
-            result = &mut serving => Some(result),
-            // An error means that the handle of the server is gone, and with it whoever could
-            // give an order: then it serves until its runtime ends.
-            Ok(_) = orders.wait_for(Option::is_some) => None,
+        let failed = loop {
+            tokio::select! {
+                result = &mut serving => break Some(result),
+                // An error means that the handle of the server is gone, and with it whoever could
+                // give an order: then it serves until its runtime ends.
+                Ok(_) = orders.wait_for(Option::is_some) => break None,
+                // What they guarded shuts by itself, so the rest of the server goes on.
+                Some(joined) = side_tasks.join_next() => {
+                    if let Err(error) = joined {
+                        tracing::error!(%error, "a task beside the network panicked");
+                    }
+                }
+            }
         };
         let given = *orders.borrow();
         let order = given.unwrap_or_else(|| Order::within(timeout));
+        side_tasks.shutdown().await;
         control.shutdown();
         tracing::info!("stopping");
         let network = match failed {

@@ -3,7 +3,10 @@
 use bytes::Bytes;
 
 use crate::base::Role;
-use crate::wire::{Filter, InfoReply, Record, Reference, ResultCode};
+use crate::wire::{
+    BodyRefusal, Dialback, DialbackAck, Filter, InfoReply, ProbeRequest, ProbeResult, ProbeStatus,
+    Record, Reference, ResultCode, Voucher, VoucherStatus,
+};
 
 /// Name of one request that a stream asked its driver to carry out.
 ///
@@ -59,6 +62,20 @@ pub enum Event {
         /// What the server says of itself.
         reply: InfoReply,
     },
+    /// Part of the answer to an [`Action::Ask`]. A status comes first and once; a result follows it
+    /// where it accepts. What comes out of turn is dropped.
+    Answered {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// What the peer is told.
+        answer: Answer,
+    },
+    /// Nothing more comes of an [`Action::Ask`]. Each has its end: until then it counts among those
+    /// that a stream may have under way.
+    AskEnded {
+        /// The request's ticket.
+        ticket: Ticket,
+    },
     /// The listener's [`Gate`](crate::policy::Gate) moved.
     GateMoved,
     /// The server is going down.
@@ -112,6 +129,14 @@ pub enum Action {
         /// Names this request.
         ticket: Ticket,
     },
+    /// Probe, vouch or take a dial-back; answered by [`Event::Answered`] up to twice, and
+    /// [`Event::AskEnded`].
+    Ask {
+        /// Names this request.
+        ticket: Ticket,
+        /// What is asked for.
+        ask: Ask,
+    },
     /// Send no more on this stream, once everything before was sent. Always the last word on the
     /// stream but for `StopReading` and `CloseConnection`.
     Finish,
@@ -122,6 +147,32 @@ pub enum Action {
         /// What the peer was told in CLOSING.
         result: ResultCode,
     },
+}
+
+/// What a peer wants of the tests of reachability.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// To be dialed back; answered by [`Answer::Status`] and [`Answer::Result`].
+    Probe(Box<ProbeRequest>),
+    /// That a third server is dialed; answered by [`Answer::VoucherStatus`] and [`Answer::Result`].
+    Vouch(Box<Voucher>),
+    /// To show the nonce of a probe of ours; answered by [`Answer::DialbackAck`].
+    Dialback(Dialback),
+}
+
+/// What is said to an [`Ask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Whether the peer is dialed back.
+    Status(ProbeStatus),
+    /// Whether a third server is dialed.
+    VoucherStatus(VoucherStatus),
+    /// How the dialing ended.
+    Result(ProbeResult),
+    /// The nonce was one of ours.
+    DialbackAck(DialbackAck),
+    /// It is refused; sent as the first reply to that kind of ask.
+    Refused(BodyRefusal),
 }
 
 /// What a peer wants to read.

@@ -40,6 +40,9 @@ pub(super) enum Fault {
     /// The role of the stream, or every role, is shut.
     #[error("the role is shut")]
     Shut,
+    /// The listener serves no role at all.
+    #[error("no role is configured")]
+    NoRole,
     /// ROLE OPEN was not the first message on its stream.
     #[error("ROLE OPEN must be the first message on its stream")]
     LateRoleOpen,
@@ -58,6 +61,7 @@ impl Fault {
             Self::WideFilter => ResultCode::TooOpen,
             Self::AnonymousPrivateRead => ResultCode::RequiresAuthentication,
             Self::TooManyReads | Self::ReadsTooLarge => ResultCode::TooFast,
+            Self::NoRole => ResultCode::Unauthorized,
             Self::Shut => ResultCode::TemporaryError,
         }
     }

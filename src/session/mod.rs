@@ -7,18 +7,19 @@
 //! [`Connection`], which remembers what HELLO settled.
 //!
 //! ```text
-//! bytes → FrameReader → ClientMessage ─→ Action::Read, Submit, Info  ─┐
-//!                          └ reply                                    │ (policy, store)
-//! bytes ← Action::Send, SendRecord ←─── Event::Records, Submitted, … ←┘
+//! bytes → FrameReader → ClientMessage ─→ Action::Read, Submit, Info, Ask ─┐
+//!                          └ reply                                       │ (policy, store, reach)
+//! bytes ← Action::Send, SendRecord ←─── Event::Records, Submitted, …  ←─┘
 //! ```
 //!
-//! Everything a peer can make grow here has its bound: queries and subscriptions, submissions and
-//! INFO requests in flight, and bytes of unfinished messages. Where a bound is reached, messages
+//! Everything a peer can make grow here has its bound: queries and subscriptions, submissions,
+//! INFO requests and probes in flight, and bytes of unfinished messages. Where a bound is reached, messages
 //! already read wait unparsed and the stream wants no more bytes.
 //!
 //! # Source
 //! `mosaic-wire.md` sections 7, 8 and 10; `extensions.md`.
 
+mod asks;
 mod connection;
 mod event;
 mod fault;
@@ -33,7 +34,7 @@ mod submissions;
 mod tests;
 
 pub use connection::Connection;
-pub use event::{Action, Event, ReadRequest, Ticket};
+pub use event::{Action, Answer, Ask, Event, ReadRequest, Ticket};
 pub use settings::Settings;
 pub use stream::Stream;
 

@@ -117,6 +117,12 @@ impl Stream {
             Event::Info { ticket, reply } => {
                 self.on_open(|open, _, output| open.info(ticket, &reply, output));
             }
+            Event::Answered { ticket, answer } => {
+                self.on_open(|open, _, output| open.answered(ticket, &answer, output));
+            }
+            Event::AskEnded { ticket } => {
+                self.on_open(|open, _, output| open.ask_ended(ticket, output));
+            }
             Event::GateMoved => {
                 self.on_open(|open, connection, output| open.gate_moved(connection, output));
             }

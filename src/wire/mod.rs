@@ -43,9 +43,10 @@ pub use bootstrap::{
 pub use client_message::ClientMessage;
 pub use encrypted_key::{EncryptedKeyError, EncryptedSecretKey};
 pub use extension::{
-    Body, BodyError, BodyRefusal, EXTENSION_APP, ExtensionReply, ExtensionRequest, Info,
-    InfoLimits, InfoReply, Registration, RoleCondition, RoleOpen, RoleReport, RoleStatus,
-    StreamRole,
+    Body, BodyError, BodyRefusal, Dialback, DialbackAck, EXTENSION_APP, ExtensionReply,
+    ExtensionRequest, Info, InfoLimits, InfoReply, Nonce, ProbeCode, ProbeMode, ProbeOutcome,
+    ProbeRequest, ProbeResult, ProbeStatus, ProbeTransport, Registration, RoleCondition, RoleOpen,
+    RoleReport, RoleStatus, StreamRole, Voucher, VoucherStatus,
 };
 pub use filter::{Filter, FilterError};
 pub use filter_builder::FilterBuilder;

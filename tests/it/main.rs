@@ -14,6 +14,8 @@ mod crash;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod real_input;
 #[cfg(test)]
 mod rules;
@@ -21,6 +23,8 @@ mod rules;
 mod serve;
 #[cfg(test)]
 mod slow_reader;
+#[cfg(test)]
+mod tcp;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]

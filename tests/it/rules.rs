@@ -136,7 +136,7 @@ async fn a_client_of_a_killed_server_learns_of_it_as_soon_as_the_next_process_an
     server.restart().await;
     // Whatever the client says next; were the reset not understood, the connection would time out.
     drop(stream.send(hello.encode()).await);
-    let end = timeout(PATIENCE, connection.quic().closed()).await;
+    let end = timeout(PATIENCE, connection.quic().unwrap().closed()).await;
     assert_eq!(end.unwrap(), quinn::ConnectionError::Reset);
     server.stop_cleanly().await;
 }

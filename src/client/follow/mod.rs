@@ -91,10 +91,14 @@ impl FollowError {
                 | ConnectError::Socket(_)
                 | ConnectError::Timeout(_)
                 | ConnectError::Handshake { .. }
+                | ConnectError::Unreachable { .. }
+                | ConnectError::Channel { .. }
                 | ConnectError::NoGreeting => true,
                 ConnectError::Greeting(end) => end_is_temporary(end),
                 ConnectError::Refused(result) => is_temporary(*result),
                 ConnectError::Identity(_)
+                | ConnectError::NoAddressFor { .. }
+                | ConnectError::Unsupported(_)
                 | ConnectError::Dial { .. }
                 | ConnectError::WrongKey { .. }
                 | ConnectError::NoKey(_) => false,
@@ -103,7 +107,9 @@ impl FollowError {
                 RequestError::End(end) => end_is_temporary(end),
                 RequestError::Timeout => true,
                 RequestError::Refused { result, .. } => is_temporary(*result),
-                RequestError::NoExtensions | RequestError::TooManyOpen => false,
+                RequestError::NoExtensions
+                | RequestError::OneStream
+                | RequestError::TooManyOpen => false,
             },
             Self::Closed(result) => is_temporary(*result),
             Self::Filter(_) => false,
@@ -113,7 +119,7 @@ impl FollowError {
 
 fn end_is_temporary(end: &StreamEnd) -> bool {
     match end {
-        StreamEnd::Lost(_) | StreamEnd::Ended | StreamEnd::Dropped => true,
+        StreamEnd::Lost(_) | StreamEnd::Cut(_) | StreamEnd::Ended | StreamEnd::Dropped => true,
         StreamEnd::Closing(result) => is_temporary(*result),
         StreamEnd::Unrecognized | StreamEnd::Fault(_) => false,
     }
@@ -361,7 +367,7 @@ impl Session {
             }
             return;
         }
-        let arrived = self.client.raw().quic().stats().udp_rx.datagrams;
+        let arrived = arrivals(&self.client, &self.stream);
         let (before, looked_at) = self.contact;
         if arrived > before {
             // Something arrived after the last look, so until then nothing was held up.
@@ -373,10 +379,7 @@ impl Session {
 
 async fn connect(request: FollowRequest, resumes: bool) -> Result<Session, FollowError> {
     let client = Client::connect(&request.target, &request.options).await?;
-    let stream = match request.role {
-        Some((role, app)) => client.open_role(role, app).await?,
-        None => client.open_stream().await?,
-    };
+    let stream = client.lone_stream(request.role).await?;
     let now = Instant::now();
     let reading = if client.has_extensions() {
         match server_reading(client.main_stream()).await {
@@ -389,7 +392,7 @@ async fn connect(request: FollowRequest, resumes: bool) -> Result<Session, Follo
         local_reading_at(now)
     };
     Ok(Session {
-        contact: (client.raw().quic().stats().udp_rx.datagrams, now),
+        contact: (arrivals(&client, &stream), now),
         client,
         stream,
         reading,
@@ -399,6 +402,16 @@ async fn connect(request: FollowRequest, resumes: bool) -> Result<Session, Follo
         next_proof: now,
         proving: JoinSet::new(),
     })
+}
+
+/// How often something arrived so far that shows what was sent before it to have arrived: packets
+/// of the connection, keep-alives among them; over TCP what came on the stream, which may be
+/// nothing for long.
+fn arrivals(client: &Client, stream: &Stream) -> u64 {
+    match client.raw().quic() {
+        Some(quic) => quic.stats().udp_rx.datagrams,
+        None => stream.arrivals(),
+    }
 }
 
 /// Waits for the one task of `task`. Cancel safe.

@@ -1,8 +1,9 @@
-//! The client against a scripted server, over real QUIC on loopback.
+//! The client against a scripted server, over real QUIC and TCP on loopback.
 
 mod connecting;
 mod following;
 mod requests;
+mod tcp;
 
 use tokio::join;
 

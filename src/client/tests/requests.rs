@@ -302,7 +302,7 @@ async fn when_a_stream_ends_everyone_who_waits_on_it_learns_why() {
             if !last_words.is_empty() {
                 server.send_bytes(last_words.clone()).await;
             }
-            server.send.finish().unwrap();
+            server.send.finish();
         };
         let (submitted, next, ()) = join!(client.submit(&record), results.next(), serving);
         for error in [submitted.unwrap_err(), next.unwrap_err()] {
@@ -399,7 +399,7 @@ async fn extension_messages_are_used_where_they_were_granted_and_only_there() {
                 why,
             };
             stream.send_bytes(status.encode(request.request_id)).await;
-            stream.send.finish().unwrap();
+            stream.send.finish();
         }
     };
     let asking = async {

@@ -221,6 +221,7 @@ fn check_form(key: &'static str, form: Form, value: &Value) -> Result<(), Config
         Form::Text | Form::Path => value.is_str(),
         Form::Integer => value.is_integer(),
         Form::Boolean => value.is_bool(),
+        Form::Number => value.is_float() || value.is_integer(),
         Form::TextList => list_of(value, Value::is_str),
         Form::WordOrList => {
             value.is_str() || list_of(value, |item| item.is_str() || item.is_integer())
@@ -252,7 +253,9 @@ fn override_value(key: &'static str, form: Form, text: &str) -> Result<Value, Co
     let value = match form {
         Form::Text => Value::String(text.to_owned()),
         Form::Path => Value::String(absolute(text)),
-        Form::Integer | Form::Boolean => parsed().unwrap_or_else(|| Value::String(text.to_owned())),
+        Form::Integer | Form::Boolean | Form::Number => {
+            parsed().unwrap_or_else(|| Value::String(text.to_owned()))
+        }
         Form::TextList | Form::WordOrList if text.trim_start().starts_with('[') => {
             parsed().unwrap_or_else(|| Value::String(text.to_owned()))
         }

@@ -25,7 +25,8 @@ use crate::wire::{Filter, Record, ResultCode};
 /// a stream together hold [`STREAM_PAGES_MAX`] pages, and a client that stops reading stops them.
 #[derive(Debug)]
 pub(super) struct Requests {
-    source: Arc<Source>,
+    /// `None` where there is no store.
+    source: Option<Arc<Source>>,
     tasks: JoinSet<()>,
     running: HashMap<Ticket, AbortHandle>,
     tickets: HashMap<Id, Ticket>,
@@ -91,7 +92,7 @@ pub(super) enum Stop {
 }
 
 impl Requests {
-    pub(super) fn new(source: Arc<Source>) -> Self {
+    pub(super) fn new(source: Option<Arc<Source>>) -> Self {
         let (sender, told) = mpsc::channel(STREAM_PAGES_MAX);
         Self {
             source,
@@ -105,13 +106,19 @@ impl Requests {
 
     /// Begins to carry out a read. The session bounds how many there are at a time.
     pub(super) fn start(&mut self, ticket: Ticket, request: ReadRequest, sight: Sight) {
-        let task = Request {
-            source: Arc::clone(&self.source),
-            sight: Arc::new(sight),
-            ticket,
-            sender: self.sender.clone(),
+        let sender = self.sender.clone();
+        let handle = match &self.source {
+            Some(source) => {
+                let task = Request {
+                    source: Arc::clone(source),
+                    sight: Arc::new(sight),
+                    ticket,
+                    sender,
+                };
+                self.tasks.spawn(task.run(request))
+            }
+            None => self.tasks.spawn(refuse(ticket, sender)),
         };
-        let handle = self.tasks.spawn(task.run(request));
         self.tickets.insert(handle.id(), ticket);
         self.running.insert(ticket, handle);
     }
@@ -237,6 +244,14 @@ impl Request {
             permit,
         })
     }
+}
+
+/// Ends a read that there is no store for. A session asks for none where no role is configured,
+/// which is so wherever there is no store.
+async fn refuse(ticket: Ticket, sender: mpsc::Sender<Told>) {
+    let news = News::Ended(ResultCode::TemporaryError);
+    // The stream is gone where this fails.
+    sender.send(Told { ticket, news }).await.ok();
 }
 
 impl Place<'_> {

@@ -26,7 +26,7 @@ impl Reads {
         let mut session = session::Stream::new(Arc::new(connection), now);
         session.handle(now, Event::Bytes(super::super::testing::hello().encode()));
         Self {
-            requests: Requests::new(behind.source(results_max)),
+            requests: Requests::new(Some(behind.source(results_max))),
             session,
             behind: Arc::clone(behind),
             reader: None,

@@ -11,6 +11,7 @@ use tokio::time::{sleep_until, timeout};
 
 use super::link::{Broken, LinkReader, LinkWriter};
 use super::outbox::Outbox;
+use super::probing::{self, Arrival, Asks, Probing};
 use super::requester::Requester;
 use super::requests::{Requests, Told};
 use super::services::InfoSource;
@@ -18,7 +19,7 @@ use super::sight::Sight;
 use super::signals::{Signal, Watch};
 use super::submissions::{Submission, Submissions};
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
-use crate::session::{self, Action, Event, Settings, Ticket};
+use crate::session::{self, Action, Event, Ticket};
 use crate::wire::ResultCode;
 
 /// One stream: its transport, its session, and what it has under way.
@@ -28,15 +29,17 @@ pub(super) struct Stream<R, W> {
     pub(super) session: session::Stream,
     pub(super) requests: Requests,
     pub(super) submissions: Submissions,
+    pub(super) asks: Asks,
     pub(super) signals: Watch,
     pub(super) context: Context,
 }
 
 /// What a stream has to know to carry out its session's actions.
 pub(super) struct Context {
-    pub(super) settings: Arc<Settings>,
+    pub(super) arrival: Arc<Arrival>,
     pub(super) requester: Arc<Requester>,
     pub(super) info: Arc<dyn InfoSource>,
+    pub(super) probing: Arc<dyn Probing>,
 }
 
 /// How a stream ended.
@@ -90,6 +93,7 @@ enum Woken {
     Written(Result<(), Broken>),
     Request(Option<Told>),
     Submitted(Vec<(Ticket, ResultCode)>),
+    Asked(probing::Told),
     Signal(Signal),
     Deadline,
 }
@@ -141,6 +145,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             writer,
             requests,
             submissions,
+            asks,
             signals,
             ..
         } = &mut self.stream;
@@ -150,6 +155,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             written = writer.write(self.outbox.front()), if has_output => Woken::Written(written),
             told = requests.next(), if has_room => Woken::Request(told),
             results = submissions.next() => Woken::Submitted(results),
+            told = asks.next(), if has_room => Woken::Asked(told),
             signal = signals.next() => Woken::Signal(signal),
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
         }
@@ -177,6 +183,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                     self.tell(Event::Submitted { ticket, result });
                 }
             }
+            Woken::Asked(told) => self.tell(told.into_event()),
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
             Woken::Signal(Signal::Stopping) => self.tell(Event::Shutdown),
             Woken::Deadline => self.tell(Event::Deadline),
@@ -203,7 +210,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 break;
             };
             let context = &self.stream.context;
-            let reply = context.info.info(context.requester.peer());
+            let reply = context.info.info(&context.arrival);
             self.tell(Event::Info { ticket, reply });
         }
         if self.hears == Hears::End && self.inbox.is_empty() && self.parting.is_none() {
@@ -260,7 +267,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 app,
             } => {
                 let sight = Sight {
-                    settings: Arc::clone(&stream.context.settings),
+                    settings: Arc::clone(&stream.context.arrival.settings),
                     requester: Arc::clone(&stream.context.requester),
                     bound,
                     app,
@@ -269,6 +276,11 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             }
             Action::Cancel { ticket } => stream.requests.cancel(ticket),
             Action::Info { ticket } => self.infos.push_back(ticket),
+            Action::Ask { ticket, ask } => {
+                let context = &stream.context;
+                let asks = &stream.asks;
+                asks.start(ticket, ask, &context.arrival, &*context.probing);
+            }
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();
@@ -337,5 +349,7 @@ async fn sleep_to(deadline: Option<Instant>) {
     }
 }
 
+#[cfg(test)]
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,91 +1,11 @@
 //! The driver against a transport in memory, which does exactly what the test says.
 
-use tokio::task::JoinHandle;
-
-use super::super::ingest::Budget;
-use super::super::signals::Control;
-use super::super::testing::{
-    Behind, ID, MemoryPeer, MemoryReader, MemoryWriter, hello, link, records, soon, until,
-};
+use super::super::testing::{Behind, ID, records, until};
+use super::testing::Driven;
 use super::*;
 use crate::base::RoleSet;
 use crate::base::limits::{HELLO_TIMEOUT, STREAM_OUTBOX_BYTES};
-use crate::identity::Peer;
-use crate::wire::{ClientMessage, Filter, FilterBuilder, Record, ServerMessage, Timestamp};
-
-/// A stream that is driven, and its peer.
-struct Driven {
-    peer: MemoryPeer,
-    driver: JoinHandle<StreamEnd>,
-    control: Control,
-}
-
-impl Driven {
-    fn start(behind: &Behind) -> Self {
-        Self::opened(behind, Instant::now())
-    }
-
-    fn opened(behind: &Behind, opened: Instant) -> Self {
-        let (reader, writer, peer) = link();
-        let control = Control::new();
-        let requester = behind.requester(None);
-        let connection = session::Connection::new(Peer::Anonymous, Arc::clone(&behind.settings));
-        let stream: Stream<MemoryReader, MemoryWriter> = Stream {
-            reader,
-            writer,
-            session: session::Stream::new(Arc::new(connection), opened),
-            requests: Requests::new(behind.source(1_000)),
-            submissions: Submissions::new(
-                1,
-                Arc::clone(&behind.ingest) as Arc<_>,
-                Budget::new(),
-                Arc::clone(&requester),
-            ),
-            signals: control.watch(),
-            context: Context {
-                settings: Arc::clone(&behind.settings),
-                requester,
-                info: behind.services().info,
-            },
-        };
-        Self {
-            peer,
-            driver: tokio::spawn(stream.drive()),
-            control,
-        }
-    }
-
-    /// A stream on which HELLO was said, with all the room in the world.
-    async fn greeted(behind: &Behind) -> Self {
-        let mut driven = Self::start(behind);
-        driven.peer.allow(usize::MAX);
-        driven.peer.send(&hello());
-        let answer = driven.peer.next().await;
-        assert!(
-            matches!(answer, Some(ServerMessage::HelloAck { .. })),
-            "{answer:?}"
-        );
-        driven
-    }
-
-    async fn end(self) -> StreamEnd {
-        soon(self.driver).await.unwrap()
-    }
-
-    async fn expect_closed_query(&mut self, expected: ResultCode) {
-        match self.peer.next().await {
-            Some(ServerMessage::QueryClosed { id: ID, result }) => assert_eq!(result, expected),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn expect_record(&mut self, expected: &Record) {
-        match self.peer.next().await {
-            Some(ServerMessage::Record { id: ID, record }) => assert_eq!(record, expected.bytes()),
-            other => panic!("{other:?}"),
-        }
-    }
-}
+use crate::wire::{ClientMessage, Filter, FilterBuilder, ServerMessage, Timestamp};
 
 fn everything() -> Filter {
     FilterBuilder::new().build().unwrap()

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::ingest::{Budget, Ingest, Reply, Room, SubmitJob};
 use super::requester::Requester;
 use crate::base::Role;
-use crate::session::Ticket;
+use crate::session::{Settings, Ticket};
 use crate::wire::{Record, ResultCode};
 
 /// The submissions of one stream.
@@ -23,6 +23,7 @@ pub(super) struct Submissions {
     ingest: Arc<dyn Ingest>,
     budget: Budget,
     requester: Arc<Requester>,
+    settings: Arc<Settings>,
     waiting: VecDeque<Submission>,
     /// Waits for room for the first of them. Kept from turn to turn, for its place in the queue.
     room: Option<Waiting>,
@@ -47,6 +48,7 @@ impl Submissions {
         ingest: Arc<dyn Ingest>,
         budget: Budget,
         requester: Arc<Requester>,
+        settings: Arc<Settings>,
     ) -> Self {
         let (sender, results) = mpsc::unbounded_channel();
         Self {
@@ -54,6 +56,7 @@ impl Submissions {
             ingest,
             budget,
             requester,
+            settings,
             waiting: VecDeque::new(),
             room: None,
             results,
@@ -133,6 +136,7 @@ impl Submissions {
             lane: self.lane,
             record,
             submitter: self.requester.submitter(bound, app),
+            settings: Arc::clone(&self.settings),
             reply: Reply::new(ticket, self.sender.clone(), room),
         });
     }

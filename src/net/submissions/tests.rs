@@ -38,6 +38,7 @@ async fn what_finds_no_room_waits_in_order_and_blocks_the_stream() {
         Arc::clone(&behind.ingest) as Arc<_>,
         Budget::with(1, 1 << 20),
         behind.requester(None),
+        Arc::clone(&behind.settings),
     );
     for (ticket, record) in tickets.iter().zip(&records) {
         submissions.submit(Submission {

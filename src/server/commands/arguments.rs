@@ -1,10 +1,11 @@
 //! The command line of `mosaicd`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{ENVIRONMENT_CONFIG, Sources};
+use crate::config::{ENVIRONMENT_CONFIG, KnownProber, Sources, parse_prober};
 
 /// A server for the Mosaic protocol.
 ///
@@ -22,6 +23,15 @@ pub(super) enum Command {
     Init(InitArguments),
     /// Run the server until SIGTERM or SIGINT
     Serve(ServeArguments),
+    /// Find out whether the server is reachable from the Internet, and print the evidence
+    ///
+    /// Asks the server that runs; where none does, its addresses are tested without it. Exit code 0
+    /// for the verdict PUBLIC alone. A promotion takes two rounds, so this can take five minutes.
+    Check(ReportArguments),
+    /// Print what the server that runs knows of its reachability, and which roles are open
+    Status(ReportArguments),
+    /// Dial other servers back, and nothing else: a prober without a store
+    Witness(WitnessArguments),
     /// Look into the record store of a server that is not running
     #[command(subcommand)]
     Store(StoreCommand),
@@ -51,6 +61,46 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<String>,
 }
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    #[command(flatten)]
+    pub(super) settings: Settings,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WitnessArguments {
+    /// Address and UDP port to listen on (repeatable) [default: [::]:1320 and 0.0.0.0:1320]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Vec<SocketAddr>,
+    /// File of the witness's secret key; made if it is not there
+    #[arg(long, value_name = "FILE", default_value = "witness.key")]
+    pub(super) key_file: PathBuf,
+    /// A server that dials for this one's askers, and shows it that its way out works (repeatable)
+    #[arg(long = "helper", value_name = "mosrv0KEY@HOST:PORT", value_parser = prober)]
+    pub(super) helpers: Vec<KnownProber>,
+    /// Factor of every interval, for laboratories
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = time_scale)]
+    pub(super) time_scale: f64,
+    /// Level of the trace: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = LEVELS)]
+    pub(super) trace: String,
+}
+
+fn prober(text: &str) -> Result<KnownProber, &'static str> {
+    parse_prober(text, false)
+}
+
+fn time_scale(text: &str) -> Result<f64, &'static str> {
+    let scale = text.parse().ok();
+    let scale = scale.filter(|scale| (0.001..=1.0).contains(scale));
+    scale.ok_or("a number from 0.001 to 1")
+}
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {

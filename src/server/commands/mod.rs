@@ -1,10 +1,13 @@
 //! The commands of `mosaicd`: what they do, what they print, how they end.
 
 mod arguments;
+mod check;
 mod init;
 mod password;
 mod serve;
+mod signals;
 mod store;
+mod witness;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -13,11 +16,13 @@ use std::process::ExitCode;
 
 use rustix::process::Signal;
 use thiserror::Error;
+use tokio::runtime::{self, Runtime};
 
 pub use self::arguments::Arguments;
 use self::arguments::{Command, StoreCommand};
 use super::error::{EndError, ServerError};
 use super::trace::TraceError;
+use crate::base::limits;
 use crate::config::ConfigError;
 use crate::identity::key_file::KeyFileError;
 use crate::store::StoreError;
@@ -28,6 +33,9 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> E
     let outcome = match &arguments.command {
         Command::Init(arguments) => init::init(arguments, out),
         Command::Serve(arguments) => serve::serve(arguments, out),
+        Command::Check(arguments) => check::check(arguments, out),
+        Command::Status(arguments) => check::status(arguments, out),
+        Command::Witness(arguments) => witness::witness(arguments, out),
         Command::Store(StoreCommand::Verify(arguments)) => store::verify(arguments, out),
         Command::Store(StoreCommand::Stats(arguments)) => store::stats(arguments, out),
     };
@@ -71,6 +79,12 @@ enum CommandError {
     NoStore(PathBuf),
     #[error("record store in {}", path.display())]
     Store { path: PathBuf, source: StoreError },
+    #[error("the verdict is not PUBLIC")]
+    NotPublic,
+    #[error("no server runs with the data folder {}", .0.display())]
+    NoServer(PathBuf),
+    #[error("cannot ask the server that runs")]
+    Control(#[source] io::Error),
     #[error("the record store has problems")]
     Problems,
     #[error("cannot write the output")]
@@ -105,10 +119,23 @@ impl CommandError {
             | Self::NoStore(_)
             | Self::Store { .. }
             | Self::Problems
+            | Self::NotPublic
+            | Self::NoServer(_)
+            | Self::Control(_)
             | Self::Output(_)
             | Self::Runtime(_) => 1,
         })
     }
+}
+
+/// The threads and the clock that a command's asynchronous part runs on.
+fn runtime(threads: usize) -> Result<Runtime, CommandError> {
+    runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+        .map_err(CommandError::Runtime)
 }
 
 /// Ends the process without running what the libraries do at an exit: the record store takes its
@@ -119,6 +146,9 @@ fn end_at_once() -> ! {
     let killed = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
     unreachable!("a process can kill itself: {killed:?}")
 }
+
+/// Threads that block: the readers of the store, and the steps of start and end.
+const BLOCKING_THREADS_MAX: usize = limits::READERS_MAX + 4;
 
 /// The error and everything that led to it, in one line.
 fn with_sources(error: &dyn Error) -> String {

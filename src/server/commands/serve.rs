@@ -2,27 +2,19 @@
 
 use std::io::{self, Write};
 
-use tokio::runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use super::arguments::{File, ServeArguments};
+use super::signals::Signals;
 use super::{CommandError, password};
-use crate::base::limits;
 use crate::config::{Config, Mode, Sources};
 use crate::server::{Server, install, load_key};
-use crate::wire::SecretKey;
+use crate::wire::{ProbeTransport, SecretKey, Transport};
 
 /// Runs the server until SIGTERM or SIGINT; a second signal ends it at once.
 pub(super) fn serve(arguments: &ServeArguments, out: &mut dyn Write) -> Result<(), CommandError> {
     let config = sources(arguments).load()?;
     install(&config.trace)?;
     let key = load_key(&config, password::existing)?;
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(config.limits.network_threads)
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .enable_all()
-        .build()
-        .map_err(CommandError::Runtime)?;
+    let runtime = super::runtime(config.limits.network_threads)?;
     let outcome = runtime.block_on(run(config, key, out));
     // A step of the shutdown that was left behind must not keep the process.
     runtime.shutdown_background();
@@ -69,10 +61,14 @@ async fn run(config: Config, key: SecretKey, out: &mut dyn Write) -> Result<(), 
 /// READY and holds what `--server` takes; for people, in development mode, lines to paste.
 fn announce(server: &Server, mode: Mode, data: &str, out: &mut dyn Write) -> io::Result<()> {
     let key = server.public_key().to_server_string();
-    for address in server.local_addrs() {
+    for (address, transport) in server.local_addrs().iter().zip(server.transports()) {
+        let place = match transport {
+            ProbeTransport::Quic => address.to_string(),
+            ProbeTransport::Tcp => format!("{}://{address}/", Transport::Tcp.scheme()),
+        };
         match mode {
-            Mode::Public => writeln!(out, "READY {key}@{address}")?,
-            Mode::Dev => writeln!(out, "READY DEV {key}@{address}")?,
+            Mode::Public => writeln!(out, "READY {key}@{place}")?,
+            Mode::Dev => writeln!(out, "READY DEV {key}@{place}")?,
         }
     }
     if let (Mode::Dev, [address, ..]) = (mode, server.local_addrs()) {
@@ -91,28 +87,3 @@ fn announce(server: &Server, mode: Mode, data: &str, out: &mut dyn Write) -> io:
     }
     out.flush()
 }
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Waits for either signal.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Threads that block: the readers of the store, and the steps of start and end.
-const BLOCKING_THREADS_MAX: usize = limits::READERS_MAX + 4;

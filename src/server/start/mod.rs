@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::data;
 use super::error::{EndError, ServerError};
@@ -13,6 +13,7 @@ use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
+use super::reachability::{ControlSocket, GatedListener, Gatekeeper, Reach, StatusSource};
 use super::registrar::{Arrivals, Registrar};
 use super::schedule_source::StoreSchedules;
 use super::served::ServedUsers;
@@ -21,18 +22,21 @@ use crate::base::RoleSet;
 use crate::config::{Applications, Config, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
-use crate::net::{Listener, Services};
+use crate::net::{Control, Listener, Probing, Records, Services, Socket};
 use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules};
+use crate::reach::endpoint;
 use crate::session::Settings;
 use crate::store::{Store, StoreOptions, Writer};
 use crate::verify::Stage;
-use crate::wire::{PublicKey, SecretKey, Timestamp};
+use crate::wire::{ProbeTransport, PublicKey, SecretKey, Timestamp};
 
 /// A running server. Dropping it without [`shutdown`](Self::shutdown) leaves it running until its
 /// runtime ends.
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
+    /// What is spoken at each of them.
+    transports: Vec<ProbeTransport>,
     key: PublicKey,
     open_roles: RoleSet,
     order: watch::Sender<Option<Order>>,
@@ -52,9 +56,8 @@ impl Server {
     /// [`ServerError`]; then nothing is left running.
     pub async fn start(config: Config, key: SecretKey) -> Result<Self, ServerError> {
         key::check_key(&key, &config.listen)?;
-        let identity = Identity::new(key);
-        let crypto = identity.server_crypto()?;
-        let endpoint = identity.endpoint_config();
+        key::check_key(&key, &config.listen_tcp)?;
+        let identity = Identity::new(key.clone());
         let public = identity.public();
         let config = Arc::new(config);
         let core = {
@@ -62,16 +65,32 @@ impl Server {
             let built = spawn_blocking(move || Core::build(config, public));
             built.await.map_err(|_| ServerError::Panicked)??
         };
-        let listener = Listener::bind(&config.listen, &endpoint, crypto, core.services())?;
+        let (reach, dialing) = Reach::new(key.clone(), &config.reachability);
+        let reach = Arc::new(reach);
+        let services = core.services(Arc::clone(&reach) as Arc<_>);
+        let listener = Listener::bind(&core.sockets(), &identity, services)?;
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
-        core.info.bound(&addresses);
-        let open_roles = core.gate.open();
-        trace_start(&config, &public, &addresses, &core.gate);
+        let listeners = core.gated(&addresses);
+        core.info.bound(listeners.iter().map(GatedListener::place));
+        let open_roles = core.open_roles();
+        trace_start(&config, &public, &addresses, open_roles);
+        let mut side_tasks = JoinSet::new();
+        side_tasks.spawn(dialing.run());
+        let watched = Watched {
+            config: &config,
+            key,
+            reach: &reach,
+            listeners,
+            control: listener.control(),
+            info: Arc::clone(&core.info),
+        };
+        watched.start(&mut side_tasks);
 
         let (order, orders) = watch::channel(None);
         let (ended, end) = watch::channel(None);
         let parts = Parts {
             listener,
+            side_tasks,
             arrivals: core.arrivals,
             stage: core.stage,
             writer: core.writer,
@@ -81,6 +100,7 @@ impl Server {
         let supervisor = tokio::spawn(parts.supervise(orders, ended, timeout));
         Ok(Self {
             addresses,
+            transports: sockets(&config).map(|(_, transport)| transport).collect(),
             key: public,
             open_roles,
             order,
@@ -93,6 +113,12 @@ impl Server {
     #[must_use]
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What is spoken at each of [`local_addrs`](Self::local_addrs).
+    #[must_use]
+    pub fn transports(&self) -> &[ProbeTransport] {
+        &self.transports
     }
 
     /// The server's master key.
@@ -144,6 +170,51 @@ impl Server {
     }
 }
 
+/// What the self-check and the operator's questions about it are about.
+struct Watched<'a> {
+    config: &'a Config,
+    key: SecretKey,
+    reach: &'a Arc<Reach>,
+    listeners: Vec<GatedListener>,
+    control: Control,
+    info: Arc<Info>,
+}
+
+impl Watched<'_> {
+    /// Starts the self-check, but not in development mode, and opens the control socket.
+    fn start(self, tasks: &mut JoinSet<()>) {
+        let public = self.key.public();
+        let monitor = match self.config.mode {
+            Mode::Dev => None,
+            Mode::Public => {
+                let sockets = self.listeners.iter();
+                let sockets = sockets.map(|listener| (listener.bound, listener.transport));
+                let tested = endpoint::listeners(sockets);
+                let gatekeeper = Gatekeeper::new(self.listeners.clone(), self.control, self.info);
+                let turn = move |turn| gatekeeper.turn(turn);
+                let settings = &self.config.reachability;
+                let (runner, monitor) = self.reach.watch(self.key, settings, tested, turn);
+                tasks.spawn(runner.run());
+                Some(monitor)
+            }
+        };
+        let source = StatusSource {
+            key: public,
+            mode: self.config.mode,
+            listeners: self.listeners,
+            monitor,
+            service: self.reach.service(),
+        };
+        match ControlSocket::bind(&self.config.data_dir) {
+            Ok(socket) => {
+                tasks.spawn(socket.run(Arc::new(source)));
+            }
+            // The server is of use without it.
+            Err(error) => tracing::warn!(%error, "no control socket: `mosaicd status` cannot ask"),
+        }
+    }
+}
+
 /// The parts behind the network.
 struct Core {
     config: Arc<Config>,
@@ -151,7 +222,8 @@ struct Core {
     fanout: Fanout,
     directory: Arc<Directory>,
     rules: Arc<Rules>,
-    gate: Arc<Gate>,
+    /// One for each address, in the order of the configuration.
+    gates: Vec<Arc<Gate>>,
     info: Arc<Info>,
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
@@ -170,10 +242,10 @@ impl Core {
         ));
         let rules = Arc::new(rules(&config, Arc::clone(&users)));
         let now = Timestamp::now();
-        let gate = Arc::new(gate(&config, now));
+        let gates = sockets(&config);
+        let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
-            gate: Arc::clone(&gate),
             directory: Arc::clone(&directory),
             fanout: fanout.clone(),
         };
@@ -191,14 +263,14 @@ impl Core {
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
         let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
-        let info = Info::new(Arc::clone(&config), key, Arc::clone(&gate), users, now);
+        let info = Info::new(Arc::clone(&config), key, users, now);
         Ok(Self {
             config,
             store,
             fanout,
             directory,
             rules,
-            gate,
+            gates,
             info: Arc::new(info),
             writer,
             stage: Arc::new(stage),
@@ -206,26 +278,82 @@ impl Core {
         })
     }
 
+    /// What is listened on, each with its own gate.
+    fn sockets(&self) -> Vec<Socket> {
+        let sockets = sockets(&self.config).zip(&self.gates);
+        let sockets = sockets.map(|((address, transport), gate)| Socket {
+            address,
+            transport,
+            settings: self.settings(Arc::clone(gate)),
+            loopback_settings: self.loopback_settings(transport),
+        });
+        sockets.collect()
+    }
+
+    fn settings(&self, gate: Arc<Gate>) -> Arc<Settings> {
+        Arc::new(Settings {
+            gate,
+            rules: Arc::clone(&self.rules),
+            refuse_wide_filters: false,
+        })
+    }
+
+    /// What is served to those who come in over TCP at a loopback address: Tor brings the visitors
+    /// of an onion service there, so applications alone, whatever the socket's other addresses
+    /// are. QUIC does not pass through Tor, and a development server has no visitors.
+    fn loopback_settings(&self, transport: ProbeTransport) -> Option<Arc<Settings>> {
+        match (self.config.mode, transport) {
+            (Mode::Public, ProbeTransport::Tcp) => {
+                let gate = Gate::closed(self.config.roles, LOOPBACK, Timestamp::now());
+                Some(self.settings(Arc::new(gate)))
+            }
+            (Mode::Dev, _) | (_, ProbeTransport::Quic) => None,
+        }
+    }
+
+    /// The bound sockets with their gates.
+    fn gated(&self, addresses: &[SocketAddr]) -> Vec<GatedListener> {
+        let sockets = sockets(&self.config).zip(&self.gates).zip(addresses);
+        let gated = sockets.map(|(((_, transport), gate), bound)| GatedListener {
+            bound: *bound,
+            transport,
+            gate: Arc::clone(gate),
+        });
+        gated.collect()
+    }
+
+    /// The roles that are open on any address.
+    fn open_roles(&self) -> RoleSet {
+        let open = self.gates.iter().map(|gate| gate.open());
+        open.fold(RoleSet::EMPTY, RoleSet::union)
+    }
+
     /// What the network uses of them.
-    fn services(&self) -> Services {
+    fn services(&self, probing: Arc<dyn Probing>) -> Services {
         Services {
-            store: self.store.clone(),
-            fanout: self.fanout.clone(),
-            directory: Arc::clone(&self.directory),
-            ingest: Arc::new(Pipeline {
-                stage: Arc::clone(&self.stage),
-                arrivals: Arc::clone(&self.arrivals),
+            records: Some(Records {
+                store: self.store.clone(),
+                fanout: self.fanout.clone(),
+                directory: Arc::clone(&self.directory),
+                ingest: Arc::new(Pipeline {
+                    stage: Arc::clone(&self.stage),
+                    arrivals: Arc::clone(&self.arrivals),
+                }),
+                query_results_max: self.config.limits.query_results,
             }),
             info: Arc::clone(&self.info) as Arc<_>,
-            session: Arc::new(Settings {
-                gate: Arc::clone(&self.gate),
-                rules: Arc::clone(&self.rules),
-                refuse_wide_filters: false,
-            }),
-            query_results_max: self.config.limits.query_results,
+            probing,
             connections_max: self.config.limits.connections,
         }
     }
+}
+
+/// The addresses of the configuration, and what is spoken there: first QUIC, then TCP.
+fn sockets(config: &Config) -> impl Iterator<Item = (SocketAddr, ProbeTransport)> {
+    let quic = config.listen.iter();
+    let quic = quic.map(|address| (*address, ProbeTransport::Quic));
+    let tcp = config.listen_tcp.iter();
+    quic.chain(tcp.map(|address| (*address, ProbeTransport::Tcp)))
 }
 
 fn open_store(config: &Config) -> Result<Store, ServerError> {
@@ -274,25 +402,26 @@ fn gate(config: &Config, now: Timestamp) -> Gate {
     }
 }
 
-fn trace_start(config: &Config, key: &PublicKey, addresses: &[SocketAddr], gate: &Gate) {
+fn trace_start(config: &Config, key: &PublicKey, addresses: &[SocketAddr], open: RoleSet) {
     let mode = match config.mode {
         Mode::Dev => "DEV",
         Mode::Public => "public",
     };
     let key = key.to_server_string();
-    tracing::info!(mode, %key, ?addresses, open = %gate.open(), "listening");
-    let shut = config
-        .roles
-        .iter()
-        .filter(|role| !gate.open().contains(*role));
+    tracing::info!(mode, %key, ?addresses, %open, "listening");
+    let shut = config.roles.iter().filter(|role| !open.contains(*role));
     for role in shut {
         tracing::warn!(%role, why = NO_VERDICT, "role is closed");
     }
 }
 
-/// Why the three public roles are shut. Their records stay, and nothing of them is shown.
-const NO_VERDICT: &str = "reachability verdict UNKNOWN: this version cannot test yet whether it is \
-     reachable from the Internet";
+/// Why the three public roles are shut at first. Their records stay, and nothing of them is shown.
+const NO_VERDICT: &str =
+    "UNKNOWN: it is being tested whether this address is reached from the Internet";
+
+/// Why they are shut to whoever comes in over TCP from this machine.
+const LOOPBACK: &str = "ONION: over TCP from this machine come the visitors of an onion service, to \
+     whom applications alone are served";
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,16 @@
-//! Requests of the extension set: ROLE OPEN and INFO.
+//! Requests of the extension set: ROLE OPEN, INFO, and the tests of reachability.
 
 use super::{Next, Open, Stance, unrecognized};
 use crate::base::Role;
 use crate::identity::Peer;
 use crate::policy;
 use crate::session::connection::Connection;
-use crate::session::event::{Action, Ticket};
+use crate::session::event::{Action, Answer, Ask, Ticket};
 use crate::session::fault::Fault;
 use crate::session::output::Output;
 use crate::wire::{
-    Body as _, BodyRefusal, ExtensionRequest, Info, InfoReply, ResultCode, RoleOpen, RoleStatus,
+    Body as _, BodyRefusal, Dialback, ExtensionRequest, Info, InfoReply, ProbeRequest, ResultCode,
+    RoleOpen, RoleStatus, Voucher,
 };
 
 impl Open {
@@ -24,6 +25,21 @@ impl Open {
             let (_, request_id) = self.infos.swap_remove(place);
             output.push(Action::Send(reply.encode(request_id)));
         }
+    }
+
+    /// Tells the peer part of the answer to a probe, a voucher or a dial-back.
+    pub(in crate::session) fn answered(
+        &mut self,
+        ticket: Ticket,
+        answer: &Answer,
+        output: &mut Output,
+    ) {
+        self.asks.answer(ticket, answer, output);
+    }
+
+    /// Takes note that nothing more comes of a probe, a voucher or a dial-back.
+    pub(in crate::session) fn ask_ended(&mut self, ticket: Ticket, output: &mut Output) {
+        self.asks.end(ticket, output);
     }
 
     /// Carries out one request of the extension set; `stance` is the stream's before it came.
@@ -44,7 +60,18 @@ impl Open {
             Info::KIND => {
                 Info::decode(&request.body).map(|Info {}| self.ask_info(request_id, output))
             }
-            // Probes, orders of an operator and synchronisation have no code here yet.
+            ProbeRequest::KIND => ProbeRequest::decode(&request.body).map(|probe| {
+                let ask = Ask::Probe(Box::new(probe));
+                self.asks.start(ask, request_id, output);
+            }),
+            Voucher::KIND => Voucher::decode(&request.body).map(|voucher| {
+                let ask = Ask::Vouch(Box::new(voucher));
+                self.asks.start(ask, request_id, output);
+            }),
+            Dialback::KIND => Dialback::decode(&request.body).map(|dialback| {
+                self.asks.start(Ask::Dialback(dialback), request_id, output);
+            }),
+            // Orders of an operator and synchronisation have no code here yet.
             _ => return unrecognized(),
         };
         match decoded {

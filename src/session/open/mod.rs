@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use self::extensions::refuse;
 use crate::base::{Role, RoleSet, limits};
+use crate::session::asks::Asks;
 use crate::session::connection::{Connection, HeldBytes, Hello};
 use crate::session::event::{Action, ReadRequest, Ticket};
 use crate::session::fault::Fault;
@@ -25,6 +26,7 @@ pub(super) struct Open {
     submissions: Submissions,
     /// INFO requests without an answer, with their request IDs.
     infos: Vec<(Ticket, u16)>,
+    asks: Asks,
 }
 
 /// What the stream is for.
@@ -56,17 +58,23 @@ impl Open {
             reads: Reads::default(),
             submissions: Submissions::default(),
             infos: Vec::new(),
+            asks: Asks::default(),
         }
     }
 
     /// Whether further messages wait until some request has its answer.
     pub(super) fn is_full(&self) -> bool {
-        self.submissions.is_full() || self.infos.len() >= limits::STREAM_INFOS_MAX
+        self.submissions.is_full()
+            || self.infos.len() >= limits::STREAM_INFOS_MAX
+            || self.asks.is_full()
     }
 
     /// Whether every request has its answer.
     pub(super) fn is_idle(&self) -> bool {
-        self.reads.is_empty() && self.submissions.is_empty() && self.infos.is_empty()
+        self.reads.is_empty()
+            && self.submissions.is_empty()
+            && self.infos.is_empty()
+            && self.asks.is_idle()
     }
 
     /// Cancels what is read, forgets what was asked, and keeps the submissions in flight.
@@ -102,7 +110,7 @@ impl Open {
                 self.read(id, request, connection, output);
             }
             ClientMessage::Unsubscribe { id } => self.unsubscribe(id, output),
-            ClientMessage::Submission { record } => self.submit(record, output),
+            ClientMessage::Submission { record } => self.submit(record, connection, output),
             ClientMessage::BlobGet { hash } => output.send(&ServerMessage::BlobResult {
                 result: ResultCode::NotFound,
                 data_bytes: 0,
@@ -265,6 +273,7 @@ impl Open {
         if settings.refuse_wide_filters && filter(request).is_some_and(|it| !it.is_narrow()) {
             return Err(Fault::WideFilter);
         }
+        check_roles(connection)?;
         let scope = self.reach(settings.gate.open());
         if scope.is_empty() {
             return Err(Fault::Shut);
@@ -303,13 +312,12 @@ impl Open {
         close_query(id, result, output);
     }
 
-    fn submit(&mut self, bytes: Bytes, output: &mut Output) {
+    fn submit(&mut self, bytes: Bytes, connection: &Connection, output: &mut Output) {
         let id_prefix = id_prefix(&bytes);
         let length_bytes = bytes.len();
-        let record = match Record::parse(bytes) {
+        let record = match check_submission(bytes, connection) {
             Ok(record) => record,
             Err(fault) => {
-                let fault = Fault::from(fault);
                 tracing::debug!(%fault, "submission refused");
                 return submission_result(fault.code(), id_prefix, output);
             }
@@ -331,6 +339,22 @@ impl Open {
             Stance::Bound { role, app } => (Some(role), app),
         }
     }
+}
+
+/// Whether the listener has roles at all: one without has no store either, so that neither a read
+/// nor a submission could come to anything, today or later.
+fn check_roles(connection: &Connection) -> Result<(), Fault> {
+    if connection.settings().gate.configured().is_empty() {
+        return Err(Fault::NoRole);
+    }
+    Ok(())
+}
+
+/// The record of a submission, if it is one and there is any role that could take it.
+fn check_submission(bytes: Bytes, connection: &Connection) -> Result<Record, Fault> {
+    let record = Record::parse(bytes)?;
+    check_roles(connection)?;
+    Ok(record)
 }
 
 fn hello(apps: &[u32], connection: &Connection, output: &mut Output) -> Next {

@@ -1,5 +1,6 @@
 //! Both ends of a stream in memory, on a clock that is moved by hand.
 
+mod asks;
 mod broken;
 mod ending;
 mod extensions;

@@ -1,7 +1,10 @@
 //! Every event in every state.
 
+use super::asks::{probe, result, status};
 use super::*;
 use crate::base::limits;
+use crate::session::Answer;
+use crate::wire::{Body as _, BodyRefusal, ProbeCode, ProbeOutcome};
 
 /// A stream in some state, and the tickets its driver knows.
 struct Case {
@@ -9,18 +12,20 @@ struct Case {
     talk: Talk,
     read: Ticket,
     submit: Ticket,
+    ask: Ticket,
     /// Whether everything was said: the stream is silent from here on.
     is_over: bool,
     /// Whether the peer has finished its side or been told to stop.
     is_deaf: bool,
 }
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 11] = [
     "waits for hello",
     "waits, greeted elsewhere",
     "idle",
     "busy",
     "full",
+    "full of probes",
     "busy, peer finished",
     "closing with a submission in flight",
     "finished by the peer",
@@ -42,16 +47,22 @@ fn case(name: &'static str) -> Case {
     if !waiting {
         talk.send(&hello());
     }
-    let (mut read, mut submit) = (unknown, unknown);
-    if name.contains("busy") || name == "full" || name.starts_with("closing") {
+    let (mut read, mut submit, mut ask) = (unknown, unknown, unknown);
+    if name.contains("busy") || name.starts_with("full") || name.starts_with("closing") {
         read = talk.read(&subscribe(1));
         submit = talk.submit(&records(1)[0]);
+        ask = ask_probe(&mut talk);
     }
     match name {
         "full" => {
             let record = records(1).remove(0);
             while talk.stream.wants_bytes() {
                 talk.submit(&record);
+            }
+        }
+        "full of probes" => {
+            while talk.stream.wants_bytes() {
+                ask_probe(&mut talk);
             }
         }
         "busy, peer finished" | "finished by the peer" => drop(talk.tell(Event::PeerFinished)),
@@ -66,6 +77,7 @@ fn case(name: &'static str) -> Case {
         talk,
         read,
         submit,
+        ask,
         is_over: matches!(
             name,
             "finished by the peer" | "finished by shutdown" | "thrown out"
@@ -74,11 +86,35 @@ fn case(name: &'static str) -> Case {
     }
 }
 
+fn ask_probe(talk: &mut Talk) -> Ticket {
+    match talk.bytes(probe().encode(1)).as_slice() {
+        [Said::Action(Action::Ask { ticket, .. })] => *ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What there is to tell of an ask.
+fn ask_events(ticket: Ticket) -> Vec<Event> {
+    let refusal = BodyRefusal {
+        result: ResultCode::Invalid,
+        why: String::new(),
+    };
+    let answers = [
+        Answer::Status(status(ProbeCode::Accepted)),
+        Answer::Status(status(ProbeCode::Busy)),
+        Answer::Result(result(ProbeOutcome::Ok)),
+        Answer::Refused(refusal),
+    ];
+    let answered = answers.map(|answer| Event::Answered { ticket, answer });
+    [&answered[..], &[Event::AskEnded { ticket }]].concat()
+}
+
 /// The events, about the tickets the state knows and about one it does not.
 fn events(case: &Case) -> Vec<Event> {
     let mut events = vec![
         Event::Bytes(hello().encode()),
         Event::Bytes(query(1).encode()),
+        Event::Bytes(probe().encode(2)),
         Event::Bytes(vec![0xFF; 9].into()),
         Event::Bytes(Bytes::new()),
         Event::PeerFinished,
@@ -87,7 +123,8 @@ fn events(case: &Case) -> Vec<Event> {
         Event::Deadline,
     ];
     let result = ResultCode::Success;
-    for ticket in [case.read, case.submit, Ticket(1 << 41)] {
+    events.extend(ask_events(case.ask));
+    for ticket in [case.read, case.submit, case.ask, Ticket(1 << 41)] {
         events.extend([
             Event::Submitted { ticket, result },
             Event::Records {
@@ -96,6 +133,7 @@ fn events(case: &Case) -> Vec<Event> {
             },
             Event::LocallyComplete { ticket },
             Event::Ended { ticket, result },
+            Event::AskEnded { ticket },
         ]);
     }
     events
@@ -182,6 +220,9 @@ fn answers_for_unknown_tickets_are_ignored_in_every_state() {
             Event::LocallyComplete { ticket },
             Event::Ended { ticket, result },
         ] {
+            assert_eq!(case.talk.tell(event), [], "{name}");
+        }
+        for event in ask_events(ticket) {
             assert_eq!(case.talk.tell(event), [], "{name}");
         }
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Body, StreamRole, text_enum::text_enum};
+use super::{Body, StreamRole, fields, text_enum::text_enum};
 use crate::wire::{key::PublicKey, time::Timestamp};
 
 /// 0x41 INFO: asks what the server is and serves.
@@ -30,7 +30,7 @@ pub struct InfoReply {
     /// Version of the Mosaic specification.
     pub spec: String,
     /// The server's master key.
-    #[serde(with = "key_as_bin")]
+    #[serde(with = "fields::key_as_bin")]
     pub key: PublicKey,
     /// What the server is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ pub struct InfoReply {
     /// Whether the server tests the reachability of others.
     pub probes: bool,
     /// The server's clock.
-    #[serde(with = "time_as_nanos")]
+    #[serde(with = "fields::time_as_nanos")]
     pub now: Timestamp,
 }
 
@@ -72,7 +72,7 @@ pub struct RoleReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
     /// Since when it has stood so.
-    #[serde(with = "time_as_nanos")]
+    #[serde(with = "fields::time_as_nanos")]
     pub since: Timestamp,
 }
 
@@ -131,47 +131,4 @@ fn known_roles<'de, D: Deserializer<'de>>(
         .into_iter()
         .filter_map(|(name, report)| Some((StreamRole::from_name(&name)?, report)))
         .collect())
-}
-
-/// A key as MessagePack *bin*.
-mod key_as_bin {
-    use serde::de::Error as _;
-    use serde_bytes::ByteArray;
-
-    use super::{Deserialize, Deserializer, PublicKey, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        key: &PublicKey,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(key.as_bytes())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<PublicKey, D::Error> {
-        let bytes = ByteArray::<32>::deserialize(deserializer)?;
-        PublicKey::from_bytes(&bytes).map_err(D::Error::custom)
-    }
-}
-
-/// A time as a count of nanoseconds.
-mod time_as_nanos {
-    use serde::de::Error as _;
-
-    use super::{Deserialize, Deserializer, Serializer, Timestamp};
-
-    pub(super) fn serialize<S: Serializer>(
-        time: &Timestamp,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(time.nanos())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Timestamp, D::Error> {
-        let nanos = u64::deserialize(deserializer)?;
-        Timestamp::from_nanos(nanos).map_err(D::Error::custom)
-    }
 }

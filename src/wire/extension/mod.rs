@@ -2,17 +2,27 @@
 //!
 //! Each pair of request and reply has its own file, and a line in [`BodyRefusal::encode`].
 
+mod dialback;
+mod fields;
 mod info;
+mod probe;
 mod role;
 mod text_enum;
+mod voucher;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 pub use self::{
+    dialback::{Dialback, DialbackAck},
     info::{Info, InfoLimits, InfoReply, Registration, RoleCondition, RoleReport},
+    probe::{
+        Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus,
+        ProbeTransport,
+    },
     role::{RoleOpen, RoleStatus, StreamRole},
+    voucher::{Voucher, VoucherStatus},
 };
 use super::{
     message::{MessageType, fields, framed},
@@ -129,6 +139,9 @@ impl BodyRefusal {
         let reply_kind = match request_kind {
             RoleOpen::KIND => RoleStatus::KIND,
             Info::KIND => InfoReply::KIND,
+            ProbeRequest::KIND => ProbeStatus::KIND,
+            Voucher::KIND => VoucherStatus::KIND,
+            Dialback::KIND => DialbackAck::KIND,
             _ => return None,
         };
         Some(encode_message(reply_kind, request_id, self))

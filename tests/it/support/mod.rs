@@ -48,6 +48,32 @@ impl DevServer {
         }
     }
 
+    /// A server for others as `mosaicd init` makes it, but on loopback, with `config` behind the line of its key file.
+    pub(crate) async fn start_public(config: &str) -> (Self, TempDir) {
+        let folder = TempDir::new().unwrap();
+        let made = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+            .args(["init", "--dir"])
+            .arg(folder.path())
+            .output();
+        assert!(made.unwrap().status.success());
+        let key_file = folder.path().join("server.key");
+        let config = format!("key_file = {key_file:?}\n{config}");
+        (Self::start_with(&[], &config).await, folder)
+    }
+
+    /// Runs a command of `mosaicd` with this server's configuration and data.
+    pub(crate) fn operate(&self, command: &[&str]) -> std::process::Output {
+        let config = self.file("test.toml");
+        Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+            .args(command)
+            .arg("--config")
+            .arg(config)
+            .arg("--data")
+            .arg(self.data())
+            .output()
+            .unwrap()
+    }
+
     /// Where the server listens.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
@@ -113,6 +139,18 @@ impl DevServer {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// From the next start on the server has `setting`, which is `key=value`, in place of an earlier one with that key.
+    pub(crate) fn set(&mut self, setting: &str) {
+        let end = setting.find('=').unwrap() + 1;
+        let is_earlier = |argument: &&mut String| argument.starts_with(&setting[..end]);
+        match self.arguments.iter_mut().find(is_earlier) {
+            Some(earlier) => *earlier = setting.to_owned(),
+            None => self
+                .arguments
+                .extend(["--set".to_owned(), setting.to_owned()]),
+        }
     }
 
     /// Starts the server again on the same data and address, after [`kill`](Self::kill) or the like.

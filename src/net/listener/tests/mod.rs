@@ -1,20 +1,26 @@
 //! The listener over UDP on this machine.
 
-use std::net::{Ipv4Addr, UdpSocket};
+mod arrivals;
+mod sockets;
+
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::super::testing::{Behind, hello, soon, until};
+use super::super::quic::error_code;
+use super::super::testing::{Behind, hello, hello_extension, soon, until};
 use super::*;
 use crate::base::limits::{ANONYMOUS_STREAMS_MAX, KNOWN_STREAMS_MAX};
-use crate::identity::{Identity, ServerTrust, TLS_NAME, client_crypto};
-use crate::wire::{Direction, Frame, FrameReader, SecretKey, ServerMessage};
+use crate::identity::{ServerTrust, TLS_NAME, client_crypto};
+use crate::wire::{
+    ClientMessage, Direction, Frame, FrameReader, ResultCode, SecretKey, ServerMessage,
+};
 
 /// A listener that runs, and a client's endpoint beside it.
 struct Running {
     behind: Behind,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     control: Control,
     task: JoinHandle<Result<(), NetError>>,
     server: Identity,
@@ -24,23 +30,24 @@ struct Running {
 impl Running {
     fn start(connections_max: usize) -> Self {
         let behind = Behind::new();
-        let server = Identity::new(SecretKey::generate());
         let services = Services {
             connections_max,
             ..behind.services()
         };
-        let any_port = (Ipv4Addr::LOCALHOST, 0).into();
-        let crypto = server.server_crypto().unwrap();
-        let listener =
-            Listener::bind(&[any_port], &EndpointConfig::default(), crypto, services).unwrap();
-        let address = listener.addresses().next().unwrap();
+        let sockets = [socket(&behind.settings)];
+        Self::with(behind, &sockets, services)
+    }
+
+    fn with(behind: Behind, sockets: &[Socket], services: Services) -> Self {
+        let server = Identity::new(SecretKey::generate());
+        let listener = Listener::bind(sockets, &server, services).unwrap();
         Self {
             behind,
-            address,
+            addresses: listener.addresses().collect(),
             control: listener.control(),
             task: tokio::spawn(listener.run()),
             server,
-            client: Endpoint::client(any_port).unwrap(),
+            client: Endpoint::client(ANY_PORT).unwrap(),
         }
     }
 
@@ -48,10 +55,20 @@ impl Running {
         &self,
         client: Option<&Identity>,
     ) -> Result<quinn::Connection, quinn::ConnectionError> {
+        self.connect_to(0, client).await
+    }
+
+    /// Connects to the socket in that place.
+    async fn connect_to(
+        &self,
+        socket: usize,
+        client: Option<&Identity>,
+    ) -> Result<quinn::Connection, quinn::ConnectionError> {
         let trust = ServerTrust::Exact(self.server.public());
         let crypto = client_crypto(trust, client).unwrap();
         let config = quinn::ClientConfig::new(crypto);
-        let connecting = self.client.connect_with(config, self.address, TLS_NAME);
+        let address = self.addresses[socket];
+        let connecting = self.client.connect_with(config, address, TLS_NAME);
         soon(connecting.unwrap()).await
     }
 
@@ -61,17 +78,41 @@ impl Running {
     }
 }
 
+/// A QUIC socket on a port of the system's choice, with these settings.
+fn socket(settings: &Arc<Settings>) -> Socket {
+    Socket {
+        address: ANY_PORT,
+        transport: ProbeTransport::Quic,
+        settings: Arc::clone(settings),
+        loopback_settings: None,
+    }
+}
+
+const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// Opens a stream, says HELLO, and returns the answer and the stream.
 async fn greet(quic: &quinn::Connection) -> (ServerMessage, ClientStream) {
-    let (mut send, receive) = soon(quic.open_bi()).await.unwrap();
-    send.write_chunk(hello().encode()).await.unwrap();
-    let mut incoming = ClientStream {
+    greet_with(quic, &hello()).await
+}
+
+/// Opens a stream on which the extension set is granted.
+async fn greet_extension(quic: &quinn::Connection) -> ClientStream {
+    greet_with(quic, &hello_extension()).await.1
+}
+
+async fn greet_with(
+    quic: &quinn::Connection,
+    hello: &ClientMessage,
+) -> (ServerMessage, ClientStream) {
+    let (send, receive) = soon(quic.open_bi()).await.unwrap();
+    let mut stream = ClientStream {
         send,
         receive,
         frames: FrameReader::new(Direction::ToClient),
     };
-    let answer = incoming.next().await.unwrap();
-    (answer, incoming)
+    stream.send(hello.encode()).await;
+    let answer = stream.next().await.unwrap();
+    (answer, stream)
 }
 
 /// A client's stream.
@@ -82,6 +123,10 @@ struct ClientStream {
 }
 
 impl ClientStream {
+    async fn send(&mut self, bytes: Bytes) {
+        self.send.write_chunk(bytes).await.unwrap();
+    }
+
     async fn next(&mut self) -> Option<ServerMessage> {
         loop {
             if let Some(Frame::Message(message)) = self.frames.next().unwrap() {
@@ -165,7 +210,9 @@ async fn a_source_address_that_proved_nothing_is_asked_for_the_proof_and_nothing
     let first_packet = soon(caught).await.unwrap();
     drop(connecting);
     let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    stranger.send_to(&first_packet, running.address).unwrap();
+    stranger
+        .send_to(&first_packet, running.addresses[0])
+        .unwrap();
     let answered = tokio::task::spawn_blocking(move || {
         let mut packet = vec![0; 2_000];
         let length = stranger.recv(&mut packet).unwrap();
@@ -273,16 +320,13 @@ async fn an_address_that_is_taken_is_named() {
     let behind = Behind::new();
     let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = taken.local_addr().unwrap();
-    let crypto = Identity::new(SecretKey::generate())
-        .server_crypto()
-        .unwrap();
-    let bound = Listener::bind(
-        &[address],
-        &EndpointConfig::default(),
-        Arc::clone(&crypto),
-        behind.services(),
-    );
+    let server = Identity::new(SecretKey::generate());
+    let socket = Socket {
+        address,
+        ..socket(&behind.settings)
+    };
+    let bound = Listener::bind(&[socket], &server, behind.services());
     assert!(matches!(bound, Err(NetError::Bind { address: named, .. }) if named == address));
-    let bound = Listener::bind(&[], &EndpointConfig::default(), crypto, behind.services());
+    let bound = Listener::bind(&[], &server, behind.services());
     assert!(matches!(bound, Err(NetError::NoAddress)));
 }

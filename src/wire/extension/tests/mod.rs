@@ -1,3 +1,5 @@
+mod probes;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -196,7 +198,14 @@ fn a_body_that_does_not_decode_says_why() {
 fn a_refusal_goes_out_as_the_reply_to_its_request() {
     let error = RoleOpen::decode(&[0x80]).unwrap_err();
     let refusal = BodyRefusal::of(&error);
-    for (request, reply) in [(0x40, 0xc0), (0x41, 0xc1)] {
+    let kinds = [
+        (0x40, 0xc0),
+        (0x41, 0xc1),
+        (0x42, 0xc2),
+        (0x43, 0xc4),
+        (0x44, 0xc5),
+    ];
+    for (request, reply) in kinds {
         let message = refusal.encode(request, 5).unwrap();
         let Ok(ServerMessage::Extension(read)) = ServerMessage::parse(&message) else {
             panic!("{message:02x?}");
@@ -204,9 +213,12 @@ fn a_refusal_goes_out_as_the_reply_to_its_request() {
         assert_eq!((read.kind, read.request_id), (reply, 5));
         assert!(RoleStatus::decode(&read.body).is_err());
         assert!(InfoReply::decode(&read.body).is_err());
+        assert!(ProbeStatus::decode(&read.body).is_err());
+        assert!(VoucherStatus::decode(&read.body).is_err());
+        assert!(DialbackAck::decode(&read.body).is_err());
         assert_eq!(BodyRefusal::decode(&read.body).unwrap(), refusal);
     }
-    assert_eq!(refusal.encode(0x42, 5), None);
+    assert_eq!(refusal.encode(0x45, 5), None);
 }
 
 #[test]

@@ -1,56 +1,48 @@
-//! QUIC: the transport's settings, and its streams as the driver sees them.
+//! A QUIC connection and its streams, as the drivers see them.
 
 use std::future::{Future, pending};
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{ReadError, ResetError, StoppedError, TransportConfig, VarInt, WriteError};
+use quinn::{ConnectionError, ReadError, ResetError, StoppedError, WriteError};
 
-use super::link::{Broken, LinkReader, LinkWriter};
-use crate::base::limits;
+use super::error_code;
+use crate::base::limits::KNOWN_STREAMS_MAX;
+use crate::identity::{IdentityError, Peer, peer_of};
+use crate::net::link::{Broken, Carrier, LinkReader, LinkWriter};
 use crate::wire::ResultCode;
 
-/// The settings of a listener whose certificate and checks are in `crypto`.
-///
-/// A connection starts with an anonymous peer's bounds, which are raised when it shows a key.
-pub(super) fn server_config(crypto: Arc<QuicServerConfig>) -> quinn::ServerConfig {
-    let mut config = quinn::ServerConfig::with_crypto(crypto);
-    config
-        .transport_config(Arc::new(transport_config()))
-        .migration(true)
-        .max_incoming(limits::INCOMING_MAX)
-        .incoming_buffer_size(limits::INCOMING_BUFFER_BYTES)
-        .incoming_buffer_size_total(limits::INCOMING_BUFFERS_MAX_BYTES);
-    config
-}
+impl Carrier for quinn::Connection {
+    type Reader = quinn::RecvStream;
+    type Writer = quinn::SendStream;
+    type Over = ConnectionError;
 
-fn transport_config() -> TransportConfig {
-    let mut config = TransportConfig::default();
-    config
-        .max_concurrent_bidi_streams(limits::ANONYMOUS_STREAMS_MAX.into())
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .stream_receive_window(limits::STREAM_RECEIVE_WINDOW_BYTES.into())
-        .receive_window(limits::CONNECTION_RECEIVE_WINDOW_BYTES.into())
-        .send_window(limits::CONNECTION_SEND_WINDOW_BYTES)
-        .max_idle_timeout(limits::IDLE_TIMEOUT.try_into().ok())
-        // Clients keep their NAT mappings open themselves; ten thousand keep-alives of ours would
-        // cost packets and hold up nothing but the idle timeout.
-        .keep_alive_interval(None)
-        .datagram_receive_buffer_size(None)
-        // Pages of results and coalesced pushes span several packets.
-        .enable_segmentation_offload(true);
-    config
-}
+    fn peer(&self) -> Result<Peer, IdentityError> {
+        peer_of(self)
+    }
 
-const _: () = assert!(
-    limits::IDLE_TIMEOUT.as_millis() < 1 << 62,
-    "the idle timeout fits a QUIC integer"
-);
+    fn remote(&self) -> SocketAddr {
+        self.remote_address()
+    }
 
-/// The application error code with which a stream or connection is ended.
-pub(super) fn error_code(result: ResultCode) -> VarInt {
-    VarInt::from_u32(result.as_u8().into())
+    fn local_ip(&self) -> Option<IpAddr> {
+        quinn::Connection::local_ip(self)
+    }
+
+    fn raise_bounds(&self) {
+        self.set_max_concurrent_bi_streams(KNOWN_STREAMS_MAX.into());
+    }
+
+    async fn accept(&mut self) -> Result<(Self::Reader, Self::Writer), ConnectionError> {
+        // Cancel safe: a stream that was not taken stays with the connection.
+        let (writer, reader) = self.accept_bi().await?;
+        Ok((reader, writer))
+    }
+
+    fn close(&self, result: ResultCode) {
+        // The code is for people who look at packets.
+        quinn::Connection::close(self, error_code(result), &[]);
+    }
 }
 
 impl LinkReader for quinn::RecvStream {

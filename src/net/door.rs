@@ -1,0 +1,139 @@
+//! The door before the listener: what every connection passes on its way in, whatever it speaks.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
+use tracing::error;
+
+use super::connection::Shared;
+use super::services::Services;
+use super::signals::Watch;
+use crate::base::limits::HANDSHAKES_MAX;
+use crate::session::Settings;
+use crate::wire::ProbeTransport;
+
+/// What every connection passes on its way in, whichever socket it came to.
+pub(super) struct Door {
+    shared: Arc<Shared>,
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    /// Connections so far; the next one's number.
+    count: AtomicU64,
+}
+
+/// One listening socket, as its connections see it.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Its place among those that were bound together.
+    pub(super) socket: usize,
+    /// What is spoken there.
+    pub(super) transport: ProbeTransport,
+    /// The address it is bound to.
+    pub(super) address: SocketAddr,
+    pub(super) settings: Arc<Settings>,
+    pub(super) loopback_settings: Option<Arc<Settings>>,
+}
+
+/// What a connection was given on its way in.
+pub(super) struct Entry {
+    pub(super) shared: Arc<Shared>,
+    pub(super) place: Arc<Place>,
+    /// Number of the connection, never used twice.
+    pub(super) number: u64,
+    pub(super) signals: Watch,
+    /// Its share of the connections that may be open.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Door {
+    pub(super) fn new(services: Services) -> Self {
+        Self {
+            connections: Arc::new(Semaphore::new(services.connections_max)),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            shared: Arc::new(Shared::new(services)),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    /// A share of the connections that may be open, if there is one left.
+    pub(super) fn connection(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.connections).try_acquire_owned().ok()
+    }
+
+    /// A share of the handshakes that may be in flight, if there is one left.
+    pub(super) fn handshake(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.handshakes).try_acquire_owned().ok()
+    }
+
+    /// Lets a connection in, which has its share of those that may be open.
+    pub(super) fn entry(
+        &self,
+        place: &Arc<Place>,
+        signals: &Watch,
+        permit: OwnedSemaphorePermit,
+    ) -> Entry {
+        Entry {
+            shared: Arc::clone(&self.shared),
+            place: Arc::clone(place),
+            number: self.count.fetch_add(1, Ordering::Relaxed),
+            signals: signals.fresh(),
+            permit,
+        }
+    }
+}
+
+impl Place {
+    /// The settings of a connection that came in at the address `local_ip`. Where the system does
+    /// not tell it, it is the socket's own.
+    pub(super) fn settings_at(&self, local_ip: Option<IpAddr>) -> &Arc<Settings> {
+        let local_ip = local_ip.unwrap_or(self.address.ip()).to_canonical();
+        match &self.loopback_settings {
+            Some(settings) if local_ip.is_loopback() => settings,
+            Some(_) | None => &self.settings,
+        }
+    }
+}
+
+/// Traces the panic of a connection's task.
+pub(super) fn trace_panic(joined: Result<(), JoinError>) {
+    if let Err(error) = joined {
+        error!(%error, "a connection panicked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::testing::Behind;
+
+    #[test]
+    fn only_loopback_addresses_get_the_settings_for_them_where_there_are_any() {
+        let settings = Behind::new().settings;
+        let loopback = Arc::new((*settings).clone());
+        let check = |bound: &str, local_ip: Option<&str>, expected: &Arc<Settings>| {
+            let place = |loopback_settings| Place {
+                socket: 0,
+                transport: ProbeTransport::Tcp,
+                address: bound.parse().unwrap(),
+                settings: Arc::clone(&settings),
+                loopback_settings,
+            };
+            let local_ip = local_ip.map(|ip| ip.parse().unwrap());
+            let with = place(Some(Arc::clone(&loopback)));
+            let given = with.settings_at(local_ip);
+            assert!(Arc::ptr_eq(given, expected), "{bound} {local_ip:?}");
+            assert!(Arc::ptr_eq(place(None).settings_at(local_ip), &settings));
+        };
+        for ip in ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"] {
+            check("[::]:1", Some(ip), &loopback);
+        }
+        for ip in ["11.1.0.7", "::ffff:11.1.0.7", "2600:1::7", "::"] {
+            check("127.0.0.1:1", Some(ip), &settings);
+        }
+        check("127.0.0.1:1", None, &loopback);
+        check("0.0.0.0:1", None, &settings);
+    }
+}

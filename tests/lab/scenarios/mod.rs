@@ -1,0 +1,36 @@
+//! Scenes beside the table.
+
+mod abuse;
+mod attacker;
+mod chat;
+mod moving;
+mod records;
+
+use crate::Outcome;
+
+/// What there is.
+pub(crate) const NAMES: [&str; 3] = ["abuse", "client-behind-nat", "chat-behind-nat"];
+
+/// The scenario of that name.
+pub(crate) fn named(name: &str) -> Option<&'static str> {
+    NAMES.into_iter().find(|known| *known == name)
+}
+
+/// Plays one, and tells whether it went as it should.
+pub(crate) fn run(name: &str, scale: f64) -> bool {
+    let outcome: Outcome<String> = match name {
+        "abuse" => abuse::run(),
+        "client-behind-nat" => moving::run(scale),
+        _ => chat::run(scale),
+    };
+    match outcome {
+        Ok(text) => {
+            println!("{name}: as it should be\n{text}");
+            true
+        }
+        Err(why) => {
+            println!("{name}: {why}");
+            false
+        }
+    }
+}
