@@ -69,9 +69,9 @@ async fn what_is_published_over_tcp_is_got_queried_and_seen_live_over_both() {
 
     for reader in [&reader, &over_quic] {
         let got = reader.get(vec![Reference::Id(first.id())]).await.unwrap();
-        assert_eq!(all(got).await, [first.clone()]);
+        assert_eq!(all(got).await, std::slice::from_ref(&first));
         let queried = reader.query(by(&author), 0).await.unwrap();
-        assert_eq!(all(queried).await, [first.clone()]);
+        assert_eq!(all(queried).await, std::slice::from_ref(&first));
     }
     let mut live = reader.subscribe(by(&author), 0).await.unwrap();
     assert!(matches!(live.next().await.unwrap(), Item::Record(it) if it == first));

@@ -34,6 +34,8 @@ pub(crate) struct Leg {
     pub(crate) roles: String,
     /// How long it took.
     pub(crate) after: Duration,
+    /// How long after a change the roles were shut.
+    pub(crate) shut_after: Option<Duration>,
 }
 
 /// How rows are played.
@@ -124,7 +126,7 @@ pub(crate) fn settle(stage: &mut Stage<'_>, row: &Row, pace: Pace) -> Outcome<St
         may_be_open: row.expect.is_open,
         outside: None,
     };
-    watch.wait(stage).map(|(status, _)| status)
+    watch.wait(stage).map(|(status, ..)| status)
 }
 
 /// What is waited for.
@@ -143,13 +145,14 @@ struct Watch {
 
 impl Watch {
     fn watch(&self, stage: &mut Stage<'_>) -> Outcome<Leg> {
-        let (status, after) = self.wait(stage)?;
+        let (status, after, seen) = self.wait(stage)?;
         let mut leg = Leg {
             what: self.what,
             expected: self.expect.names().join("/"),
             reached: status.verdict.clone(),
             roles: "-".to_owned(),
             after,
+            shut_after: seen.shut_after(),
         };
         let Some(outside) = self.outside else {
             return Ok(leg);
@@ -163,7 +166,7 @@ impl Watch {
     }
 
     /// Waits for a status that is as expected, and lasts.
-    fn wait(&self, stage: &mut Stage<'_>) -> Outcome<(Status, Duration)> {
+    fn wait(&self, stage: &mut Stage<'_>) -> Outcome<(Status, Duration, Seen)> {
         let begin = Instant::now();
         let mut since: Option<Instant> = None;
         let mut seen = Seen::default();
@@ -185,7 +188,7 @@ impl Watch {
             }
             match (since, status) {
                 (Some(since), Some(status)) if since.elapsed() >= self.lasts => {
-                    return Ok((status, since - begin));
+                    return Ok((status, since - begin, seen));
                 }
                 (None, _) if elapsed > self.within => {
                     return Err(format!(
@@ -211,6 +214,15 @@ impl Watch {
 struct Seen(Vec<(Duration, Status)>);
 
 impl Seen {
+    /// When the roles were shut, if they were open before.
+    fn shut_after(&self) -> Option<Duration> {
+        let mut states = self.0.iter();
+        states.find(|(_, status)| status.is_open)?;
+        states
+            .find(|(_, status)| !status.is_open)
+            .map(|(at, _)| *at)
+    }
+
     fn note(&mut self, status: &Status, at: Duration) {
         if self.0.last().is_none_or(|(_, last)| last != status) {
             self.0.push((at, status.clone()));

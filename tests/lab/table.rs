@@ -217,12 +217,15 @@ fn print_row(row: &Row, played: &Played) {
 }
 
 fn print_leg(id: &str, topology: &str, leg: &Leg) {
+    let shut = leg.shut_after.map(|after| after.as_secs_f64());
+    let shut = shut.map(|after| format!(", shut after {after:.1} s"));
     println!(
-        "{id:4} {topology:58} {:22} {:11} {:5.1} s {}",
+        "{id:4} {topology:58} {:22} {:11} {:5.1} s {}{}",
         leg.expected,
         leg.reached,
         leg.after.as_secs_f64(),
-        leg.roles
+        leg.roles,
+        shut.unwrap_or_default()
     );
 }
 

@@ -223,7 +223,7 @@ async fn a_connection_is_told_of_with_its_key_when_it_comes_and_once_when_it_goe
         [known.public()]
     );
     let came = Told::Connected(0, peer.address, Some(LOCAL));
-    assert_eq!(running.behind.probing.told(), [came.clone()]);
+    assert_eq!(running.behind.probing.told(), std::slice::from_ref(&came));
     peer.channel.finish();
     assert_eq!(peer.next().await, None);
     running.all_gone().await;

@@ -114,7 +114,7 @@ async fn info_of_a_development_server_says_dev_wherever_a_role_is_open() {
     assert_eq!(info.key, server.key());
     assert_eq!(info.registration, Registration::Open);
     assert_eq!(info.endpoints, [format!("mosaic://{}/", server.address())]);
-    assert!(!info.probes);
+    assert!(info.probes);
     for role in Role::ALL {
         let report = &info.roles[&StreamRole::from(role)];
         assert_eq!(report.state, RoleCondition::Open, "{role}");

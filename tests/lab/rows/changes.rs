@@ -74,7 +74,7 @@ pub(super) const ROWS: &[Row] = &[
         expect: Expect::closed(&[Nat, Forwarded]),
         within_seconds: DEMOTION,
         for_seconds: 600,
-        outside: None,
+        outside: Some("22.8.0.2:1320"),
     }]),
     Row::new(
         "44",

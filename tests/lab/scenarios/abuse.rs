@@ -61,9 +61,9 @@ const VICTIM: &str = "16.6.0.2";
 /// beside the server too.
 fn arm(scene: &mut Scene) -> Outcome {
     let world = &mut scene.world;
-    world.at("p6").nft("table inet deaf { chain input { type filter hook input priority 0; udp dport 1-65535 drop; } }")?;
+    world.at("p6").nft(&deaf("1-65535"))?;
     world.at("core").nft(
-        "table inet meter {
+        "table inet meters {
             counter from_attacker { }
             counter to_victim { }
             set dialed { type inet_service; flags dynamic; }
@@ -80,13 +80,25 @@ fn arm(scene: &mut Scene) -> Outcome {
         &End("cli", "eth1", &["10.66.0.2/24"]),
     )?;
     world.at("s").nft(
-        "table inet meter {
+        "table inet meters {
             counter to_private { }
             chain output {
                 type filter hook output priority 0;
                 oifname eth1 udp sport != 1320 counter name to_private
             }
         }",
+    )
+}
+
+/// A host that takes nothing at these UDP ports, and does not say so.
+fn deaf(ports: &str) -> String {
+    format!(
+        "table inet deaf {{
+            chain input {{
+                type filter hook input priority 0;
+                udp dport {ports} drop
+            }}
+        }}"
     )
 }
 
@@ -192,8 +204,7 @@ impl Test<'_> {
             own: Some(address("16.6.0.2:1320")),
             ..request(1_320)
         };
-        let swallow = "table inet deaf { chain input { type filter hook input priority 0; udp dport 2000 drop; } }";
-        self.scene.world.at("cli").nft(swallow)?;
+        self.scene.world.at("cli").nft(&deaf("2000"))?;
         let carried_out = [
             ("naming the victim as its own address", naming),
             ("at a port where nobody answers", request(2_000)),
@@ -394,7 +405,7 @@ fn counter(scene: &Scene, host: &str, name: &str) -> Outcome<u64> {
     let listed = scene
         .world
         .at(host)
-        .listed(&["counter", "inet", "meter", name])?;
+        .listed(&["counter", "inet", "meters", name])?;
     let objects = listed["nftables"].as_array().cloned().unwrap_or_default();
     let found = objects
         .iter()
@@ -407,7 +418,7 @@ fn dialed_ports(scene: &Scene) -> Outcome<usize> {
     let listed = scene
         .world
         .at("core")
-        .listed(&["set", "inet", "meter", "dialed"])?;
+        .listed(&["set", "inet", "meters", "dialed"])?;
     let objects = listed["nftables"].as_array().cloned().unwrap_or_default();
     let elements = objects
         .iter()

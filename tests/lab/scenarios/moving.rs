@@ -48,6 +48,7 @@ pub(super) fn run(scale: f64) -> Outcome<String> {
         sleep(Duration::from_millis(150));
     }
     publisher.finish()?;
+    let seen = sources(&scene.world)?;
     all_once(&subscriber, RECORDS, Duration::from_secs(90))?;
     subscriber.check().err().map_or(Ok(()), |ended| {
         expect(
@@ -57,7 +58,9 @@ pub(super) fn run(scale: f64) -> Outcome<String> {
         )
     })?;
     Ok(format!(
-        "{moves}\n{RECORDS} records were published meanwhile; each arrived once"
+        "{moves}\n{RECORDS} records were published while the subscriber moved; each arrived once\n\
+         the server saw it at {}",
+        seen.join(", ")
     ))
 }
 
@@ -71,30 +74,68 @@ const FIRST: Place = ["24.4.0.2", "24.4.0.1"];
 const SECOND: Place = ["25.5.0.2", "25.5.0.1"];
 
 fn add_client(world: &mut World) -> Outcome {
-    world.router("nat")?;
+    world.router("gate")?;
     world.host("c")?;
     world.link(
-        &End("nat", "wan", &["24.4.0.2/24"]),
-        &End("core", "nat", &["24.4.0.1/24", "25.5.0.1/24"]),
+        &End("gate", "wan", &["24.4.0.2/24"]),
+        &End("core", "gate", &["24.4.0.1/24", "25.5.0.1/24"]),
     )?;
     world.link(
-        &End("nat", "lan", &["192.168.1.1/24"]),
+        &End("gate", "lan", &["192.168.1.1/24"]),
         &End("c", "eth0", &["192.168.1.10/24"]),
     )?;
-    world.at("nat").ip("route add default via 24.4.0.1")?;
+    world.at("core").nft(
+        "table inet meters {
+            set sources { type ipv4_addr . inet_service; flags dynamic; }
+            chain forward {
+                type filter hook forward priority 0;
+                iifname gate udp dport 1320 add @sources { ip saddr . udp sport }
+            }
+        }",
+    )?;
+    world.at("gate").ip("route add default via 24.4.0.1")?;
     world.at("c").ip("route add default via 192.168.1.1")?;
     world
-        .at("nat")
+        .at("gate")
         .nft(&crate::shapes::nat("", "", "", "masquerade fully-random"))
 }
 
 /// Takes the router's address away, which ends every mapping, and gives it one again.
 fn move_to(world: &World, [own, gateway]: Place) -> Outcome {
-    world.at("nat").ip(&format!(
+    world.at("gate").ip(&format!(
         "address flush dev wan\n\
          address add {own}/24 dev wan\n\
          route add default via {gateway}"
     ))
+}
+
+/// Addresses and ports from which the client's network spoke to the server.
+fn sources(world: &World) -> Outcome<Vec<String>> {
+    let listed = world
+        .at("core")
+        .listed(&["set", "inet", "meters", "sources"])?;
+    let objects = listed["nftables"].as_array().cloned().unwrap_or_default();
+    let elements = objects
+        .iter()
+        .find_map(|object| object["set"]["elem"].as_array());
+    let seen: Vec<String> = elements
+        .into_iter()
+        .flatten()
+        .map(|element| {
+            format!(
+                "{}:{}",
+                element["concat"][0].as_str().unwrap_or("?"),
+                element["concat"][1]
+            )
+        })
+        .collect();
+    // One before and one after each of three moves.
+    expect(
+        seen.len() >= 4,
+        true,
+        &format!("the client moved: {seen:?}"),
+    )?;
+    Ok(seen)
 }
 
 /// A client's one port is seen at another port after a move, and at another address too.
