@@ -339,6 +339,10 @@ pub const SPONTANEOUS_QUEUE_MAX: usize = 64;
 /// included; a refusal takes microseconds.
 pub const PROBE_SERVICE_TASKS_MAX: usize = 256;
 
+/// Files kept free of connections over TCP, beside those of the record store: its logs and the new
+/// tables of a compaction, listeners, dials, netlink, and what the libraries open.
+pub const RESERVED_FILES: u32 = 256;
+
 /// Connections open at a time to a server without a store: askers, helpers and dial-backs, each for
 /// seconds.
 pub const STORELESS_CONNECTIONS_MAX: usize = 1_024;
@@ -379,7 +383,8 @@ pub const INTERFACES_SETTLE: Duration = Duration::from_millis(50);
 /// Bytes of one part of a list of links, addresses or routes: the kernel sends up to 32 KiB.
 pub const INTERFACES_ANSWER_BYTES: usize = 64 << 10;
 
-/// Bytes taken of one message about a change of links, addresses or routes; its head is enough.
+/// Bytes taken of one message about a change of links, addresses or routes. A longer one counts as
+/// a change, whatever it says.
 pub const INTERFACES_EVENT_BYTES: usize = 4 << 10;
 
 /// Changes that are taken off together before links, addresses and routes are read anew.
@@ -394,7 +399,9 @@ pub const INTERFACES_TRIES_MAX: usize = 3;
 pub const CONTACTS_MAX: usize = 131_072;
 
 /// Dials of the dial-back service in a minute, for everybody together: with
-/// [`PROBE_DIAL_MAX_BYTES`], less than 10 kB/s.
+/// [`PROBE_DIAL_MAX_BYTES`], less than 10 kB/s. Addresses that asked themselves and those that
+/// others vouch for are counted apart, here and in the limits below; of the latter,
+/// [`VOUCHERS_PER_MINUTE_MAX`] lets less in.
 pub const PROBES_PER_MINUTE_MAX: usize = 60;
 
 /// The same for one asker's key: two full rounds of its self-check.
@@ -402,6 +409,10 @@ pub const PROBES_PER_KEY_PER_MINUTE_MAX: usize = 12;
 
 /// The same for one asker's address, which in IPv6 is a network of 56 bits, as one home has.
 pub const PROBES_PER_ADDRESS_PER_MINUTE_MAX: usize = 6;
+
+/// The same for the askers of one network, a /16 or in IPv6 a /32: a quarter, so that whoever rents
+/// many addresses of one provider leaves something to the others.
+pub const PROBES_PER_NETGROUP_PER_MINUTE_MAX: usize = PROBES_PER_MINUTE_MAX / 4;
 
 /// Probes under way at a time, for everybody together; one address has one.
 pub const PROBES_AT_ONCE_MAX: usize = 16;
@@ -413,15 +424,38 @@ pub const PROBE_PORTS_PER_HOUR_MAX: usize = 3;
 /// Addresses whose dialed ports are remembered: more than an hour of [`PROBES_PER_MINUTE_MAX`] has.
 pub const PROBE_PORT_ADDRESSES_MAX: usize = 4_096;
 
-/// Vouchers that are taken in a minute, from everybody together.
-pub const VOUCHERS_PER_MINUTE_MAX: usize = 20;
+/// Vouchers that are carried out in a minute, from everybody together: with
+/// [`PROBE_DIAL_MAX_BYTES`], 3 kB/s.
+pub const VOUCHERS_PER_MINUTE_MAX: usize = 24;
 
-/// The same from one prober.
+/// The same from probers that are not pinned; what is left is for the pinned ones.
+pub const VOUCHERS_OF_STRANGERS_PER_MINUTE_MAX: usize = VOUCHERS_PER_MINUTE_MAX / 2;
+
+/// The same from those in one network, a /16 or in IPv6 a /32.
+pub const VOUCHERS_PER_NETGROUP_PER_MINUTE_MAX: usize = VOUCHERS_PER_MINUTE_MAX / 4;
+
+/// The same from one prober, those counted that are not carried out.
 pub const VOUCHERS_PER_KEY_PER_MINUTE_MAX: usize = 6;
 
-/// Nonces of vouchers that are remembered until they have expired: about 100 bytes each. At
-/// [`VOUCHERS_PER_MINUTE_MAX`] that many come in hours; the rest is for laboratories, whose
-/// minutes are shorter.
+/// The same from one address, which in IPv6 is a network of 56 bits, of a prober that is not
+/// pinned: keys cost nothing.
+pub const VOUCHERS_PER_ADDRESS_PER_MINUTE_MAX: usize = 6;
+
+/// Vouchers of the last minute that were not carried out and are remembered for their senders. Past
+/// it the oldest are forgotten, which costs no more than looking at signatures in vain; to turn
+/// everybody away would cost more.
+pub const VOUCHERS_IN_VAIN_MAX: usize = 256;
+
+/// Vouchers that one helper is given in a minute for askers of one address (IPv6: 56 bits): a half
+/// of what it takes from this server.
+pub const RELAYS_PER_HELPER_PER_MINUTE_MAX: usize = VOUCHERS_PER_KEY_PER_MINUTE_MAX / 2;
+
+/// Names of helpers that are looked up for one probe; each can take as long as the probe may.
+pub const PROBE_LOOKUPS_MAX: usize = 8;
+
+/// Nonces of vouchers that are remembered, the newest: about 100 bytes each. At
+/// [`VOUCHERS_PER_MINUTE_MAX`] that many come in more than five hours, and from strangers alone in
+/// eleven; in laboratories, whose minutes are shorter, in less.
 pub const VOUCHER_NONCES_MAX: usize = 8_192;
 
 /// How far another server's clock may be off for its vouchers to count.
@@ -547,3 +581,6 @@ const _: () = assert!(PROBE_COLD_COST_BYTES >= PROBE_DIAL_MAX_BYTES);
 const _: () = assert!(VOUCHER_COST_BYTES >= PROBE_COLD_COST_BYTES);
 const _: () = assert!(VOUCHER_COST_BYTES + (1 << 10) <= EXTENSION_BODY_MAX_BYTES);
 const _: () = assert!(PROBE_PORT_ADDRESSES_MAX > 60 * PROBES_PER_MINUTE_MAX);
+// The minutes for which nonces are remembered at the least, and those that a voucher is good for.
+const _: () = assert!(VOUCHER_NONCES_MAX / VOUCHERS_PER_MINUTE_MAX > 300);
+const _: () = assert!(VOUCHERS_OF_STRANGERS_PER_MINUTE_MAX < VOUCHERS_PER_MINUTE_MAX);

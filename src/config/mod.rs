@@ -25,6 +25,6 @@ pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFo
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
 pub use raw::RawConfig;
-pub use reachability::{KnownProber, Reachability, parse_prober};
+pub use reachability::{ENVIRONMENT_LABORATORY, KnownProber, Reachability, parse_prober};
 pub use sources::{ENVIRONMENT_CONFIG, ENVIRONMENT_PASSWORD, Sources};
 pub use template::template;

@@ -99,6 +99,22 @@ impl Reachability {
     }
 }
 
+impl Reachability {
+    /// Refuses a shortened time outside a laboratory: it would take what was contacted a moment ago
+    /// for a stranger, and so is no setting for a server on the Internet.
+    pub(super) fn check_laboratory(&self, is_laboratory: bool) -> Result<(), ConfigError> {
+        if self.time_scale < 1.0 && !is_laboratory {
+            let name = "reachability.time_scale";
+            let allowed = format!("1 outside a laboratory, which sets {ENVIRONMENT_LABORATORY}");
+            return Err(refused(name, self.time_scale.to_string(), allowed));
+        }
+        Ok(())
+    }
+}
+
+/// The environment variable that a laboratory sets, where time may be shortened.
+pub const ENVIRONMENT_LABORATORY: &str = "MOSAICD_LABORATORY";
+
 impl Default for Reachability {
     /// Nobody is known, and everything else as the configuration has it.
     fn default() -> Self {
@@ -240,6 +256,18 @@ mod tests {
         for wrong in [0.0, 2.0, -1.0, f64::NAN] {
             assert!(check(&with(wrong)).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn time_is_shortened_in_a_laboratory_alone() {
+        let raw = RawReachability {
+            time_scale: 0.5,
+            ..RawReachability::default()
+        };
+        let config = check(&raw).unwrap();
+        assert!(config.check_laboratory(true).is_ok());
+        assert!(config.check_laboratory(false).is_err());
+        assert!(Reachability::default().check_laboratory(false).is_ok());
     }
 
     #[test]

@@ -246,6 +246,7 @@ impl<C: Carrier> Drop for Connection<C> {
 fn arrival<C: Carrier>(carrier: &C, peer: Peer, place: &Place, shared: &Shared) -> Arrival {
     let remote = canonical(carrier.remote());
     let local_ip = carrier.local_ip().as_ref().map(IpAddr::to_canonical);
+    let is_local = shared.probing().is_local(remote.ip(), local_ip);
     Arrival {
         socket: place.socket,
         transport: place.transport,
@@ -253,7 +254,7 @@ fn arrival<C: Carrier>(carrier: &C, peer: Peer, place: &Place, shared: &Shared) 
         local_ip,
         peer,
         is_cold: shared.probing().connected(place.socket, remote, local_ip),
-        settings: Arc::clone(place.settings_at(local_ip)),
+        settings: Arc::clone(place.settings_for(is_local)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The door before the listener: what every connection passes on its way in, whatever it speaks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,7 +34,7 @@ pub(super) struct Place {
     /// The address it is bound to.
     pub(super) address: SocketAddr,
     pub(super) settings: Arc<Settings>,
-    pub(super) loopback_settings: Option<Arc<Settings>>,
+    pub(super) local_settings: Option<Arc<Settings>>,
 }
 
 /// What a connection was given on its way in.
@@ -86,12 +86,10 @@ impl Door {
 }
 
 impl Place {
-    /// The settings of a connection that came in at the address `local_ip`. Where the system does
-    /// not tell it, it is the socket's own.
-    pub(super) fn settings_at(&self, local_ip: Option<IpAddr>) -> &Arc<Settings> {
-        let local_ip = local_ip.unwrap_or(self.address.ip()).to_canonical();
-        match &self.loopback_settings {
-            Some(settings) if local_ip.is_loopback() => settings,
+    /// The settings of a connection; those for local peers where it `is_local` and there are any.
+    pub(super) fn settings_for(&self, is_local: bool) -> &Arc<Settings> {
+        match &self.local_settings {
+            Some(settings) if is_local => settings,
             Some(_) | None => &self.settings,
         }
     }
@@ -110,30 +108,19 @@ mod tests {
     use crate::net::testing::Behind;
 
     #[test]
-    fn only_loopback_addresses_get_the_settings_for_them_where_there_are_any() {
+    fn only_local_peers_get_the_settings_for_them_where_there_are_any() {
         let settings = Behind::new().settings;
-        let loopback = Arc::new((*settings).clone());
-        let check = |bound: &str, local_ip: Option<&str>, expected: &Arc<Settings>| {
-            let place = |loopback_settings| Place {
-                socket: 0,
-                transport: ProbeTransport::Tcp,
-                address: bound.parse().unwrap(),
-                settings: Arc::clone(&settings),
-                loopback_settings,
-            };
-            let local_ip = local_ip.map(|ip| ip.parse().unwrap());
-            let with = place(Some(Arc::clone(&loopback)));
-            let given = with.settings_at(local_ip);
-            assert!(Arc::ptr_eq(given, expected), "{bound} {local_ip:?}");
-            assert!(Arc::ptr_eq(place(None).settings_at(local_ip), &settings));
+        let local = Arc::new((*settings).clone());
+        let place = |local_settings| Place {
+            socket: 0,
+            transport: ProbeTransport::Tcp,
+            address: "127.0.0.1:1".parse().unwrap(),
+            settings: Arc::clone(&settings),
+            local_settings,
         };
-        for ip in ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"] {
-            check("[::]:1", Some(ip), &loopback);
-        }
-        for ip in ["11.1.0.7", "::ffff:11.1.0.7", "2600:1::7", "::"] {
-            check("127.0.0.1:1", Some(ip), &settings);
-        }
-        check("127.0.0.1:1", None, &loopback);
-        check("0.0.0.0:1", None, &settings);
+        let with = place(Some(Arc::clone(&local)));
+        assert!(Arc::ptr_eq(with.settings_for(true), &local));
+        assert!(Arc::ptr_eq(with.settings_for(false), &settings));
+        assert!(Arc::ptr_eq(place(None).settings_for(true), &settings));
     }
 }

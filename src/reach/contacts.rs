@@ -41,6 +41,16 @@ impl Contacts {
         }
     }
 
+    /// As [`new`](Self::new), where an earlier process on this machine sent packets until `ago`:
+    /// nobody knows to whom, so nobody is cold until all of that is forgotten.
+    #[must_use]
+    pub fn after(timing: Timing, ago: Duration, now: Instant) -> Self {
+        let contacts = Self::new(timing);
+        // A clock that began later than that has seen all of it be forgotten.
+        contacts.state().overflowed = now.checked_sub(ago);
+        contacts
+    }
+
     /// A socket of this process sent a packet to `ip`, or is about to.
     pub fn dialed(&self, ip: IpAddr, now: Instant) {
         self.state().touch(place(ip), now, self.ttl);
@@ -222,6 +232,15 @@ mod tests {
 
     fn number(n: usize) -> IpAddr {
         Ipv4Addr::from_bits(u32::try_from(n).unwrap()).into()
+    }
+
+    #[test]
+    fn nobody_is_cold_until_what_an_earlier_process_sent_is_forgotten() {
+        let now = Instant::now() + TTL * 2;
+        let contacts = Contacts::after(Timing::REAL, TTL / 3, now);
+        assert!(!contacts.is_cold(ip("11.1.0.1"), now));
+        assert!(!contacts.is_cold(ip("11.1.0.1"), now + TTL / 2));
+        assert!(contacts.is_cold(ip("11.1.0.1"), now + TTL));
     }
 
     #[test]

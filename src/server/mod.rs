@@ -11,7 +11,7 @@
 //! | `info.rs` | what the server says of itself |
 //! | `reachability/` | dial-backs in, verdicts out to the gates, the control socket |
 //! | `storeless.rs` | a server without a store: a witness, or a test of the addresses alone |
-//! | `key.rs`, `data.rs` | the secret key, and what is where in the data folder |
+//! | `key.rs`, `data.rs`, `files.rs` | the secret key, what is where in the data folder, open files |
 //! | `commands/` | `init`, `serve`, `check`, `status`, `witness`, `store verify`, `store stats` |
 //!
 //! Tokio tasks are owned by the network and by one supervisor; verification, the writer and the
@@ -21,6 +21,7 @@
 pub mod commands;
 mod data;
 mod error;
+mod files;
 mod info;
 mod ingest;
 mod judge;

@@ -1,6 +1,7 @@
 //! A server without a store: `mosaicd witness`, and `mosaicd check` where no server runs.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::time::timeout;
 use super::error::{EndError, ServerError, Step};
 use super::info::{self, SPEC};
 use super::key::check_key;
-use super::reachability::Reach;
+use super::reachability::{LastRun, Reach, timing};
 use crate::base::{Role, RoleSet, limits};
 use crate::config::Reachability;
 use crate::identity::Identity;
@@ -34,8 +35,9 @@ pub(super) struct Setup {
     pub(super) reachability: Reachability,
     /// What INFO calls it.
     pub(super) name: String,
-    /// Whether it tests its own reachability.
-    pub(super) is_watching: bool,
+    /// Whether it tests its own reachability, and then the data folder of the server that it stands
+    /// in for.
+    pub(super) watches: Option<PathBuf>,
 }
 
 /// A server that serves no role: it is greeted, tells of itself, and dials others back. Dropping it
@@ -59,7 +61,7 @@ impl Storeless {
             sockets,
             reachability,
             name,
-            is_watching,
+            watches,
         } = setup;
         let addresses: Vec<SocketAddr> = sockets.iter().map(|(address, _)| *address).collect();
         check_key(&key, &addresses)?;
@@ -70,10 +72,15 @@ impl Storeless {
                 address: *address,
                 transport: *transport,
                 settings: Arc::clone(&settings),
-                loopback_settings: None,
+                local_settings: None,
             })
             .collect();
-        let (reach, dialing) = Reach::new(key.clone(), &reachability);
+        let is_watching = watches.is_some();
+        let last_run = watches
+            .filter(|data_dir| data_dir.is_dir())
+            .map(|data_dir| LastRun::of(&data_dir, timing(&reachability)));
+        let ago = last_run.as_ref().and_then(LastRun::ago);
+        let (reach, dialing) = Reach::new(key.clone(), &reachability, ago);
         let reach = Arc::new(reach);
         let info = NoRoles {
             name,
@@ -90,6 +97,9 @@ impl Storeless {
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
         let mut tasks = JoinSet::new();
         tasks.spawn(dialing.run());
+        if let Some(last_run) = last_run {
+            tasks.spawn(last_run.keep());
+        }
         let monitor = is_watching.then(|| {
             let transports = sockets.iter().map(|(_, transport)| *transport);
             let listeners = endpoint::listeners(addresses.iter().copied().zip(transports));

@@ -92,8 +92,8 @@ impl Asks {
                 };
                 (Progress::Answered, message)
             }
-            (kind, progress, answer) => {
-                tracing::debug!(?kind, ?progress, ?answer, "an answer out of turn");
+            (kind, progress, _) => {
+                tracing::debug!(?kind, ?progress, "an answer out of turn");
                 return;
             }
         };

@@ -106,7 +106,9 @@ impl Stream {
             Event::PeerFinished => self.peer_finished(),
             Event::Submitted { ticket, result } => self.submitted(ticket, result),
             Event::Records { ticket, records } => {
-                self.on_open(|open, _, output| open.records(ticket, records, output));
+                self.on_open(|open, connection, output| {
+                    open.records(ticket, records, connection, output);
+                });
             }
             Event::LocallyComplete { ticket } => {
                 self.on_open(|open, _, output| open.locally_complete(ticket, output));

@@ -92,6 +92,13 @@ impl Arguments {
         rows.iter().any(|row| self.chooses(row))
     }
 
+    /// Whether the scene of that name is to be played with the table.
+    pub(crate) fn chooses_scenario(&self, name: &str) -> bool {
+        let is_named =
+            self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
+        self.rows.is_empty() && is_named
+    }
+
     /// Whether `row` is to be played.
     pub(crate) fn chooses(&self, row: &Row) -> bool {
         let is_chosen = self.rows.is_empty()

@@ -68,7 +68,7 @@ fn listen(address: SocketAddr, key: SecretKey, behaviour: Behaviour) -> Outcome<
         address,
         transport: ProbeTransport::Quic,
         settings: Arc::new(settings()),
-        loopback_settings: None,
+        local_settings: None,
     };
     let services = Services {
         records: None,

@@ -42,6 +42,7 @@ pub(crate) fn enter() -> Outcome {
         .arg(program)
         .args(arguments)
         .env(INSIDE, "1")
+        .env("MOSAICD_LABORATORY", "1")
         .exec();
     Err(format!("cannot become unshare: {error}"))
 }
@@ -91,12 +92,13 @@ fn try_unshare(flags: &[&str]) -> Outcome {
 /// Gives the sandbox names of its own for namespaces, and tries what every topology needs.
 fn prepare() -> Outcome {
     assert_sealed()?;
-    std::fs::create_dir_all(NETNS_FOLDER)
-        .map_err(|error| format!("{NETNS_FOLDER} cannot be made: {error}"))?;
+    // All of /run, for who is not root outside may make no folder in it.
     run(
-        Command::new("mount").args(["-t", "tmpfs", "lab", NETNS_FOLDER]),
+        Command::new("mount").args(["-t", "tmpfs", "lab", "/run"]),
         "",
     )?;
+    std::fs::create_dir_all(NETNS_FOLDER)
+        .map_err(|error| format!("{NETNS_FOLDER} cannot be made: {error}"))?;
     let host = Netns::add("try".to_owned())?;
     host.ip("link add one type veth peer name other")
         .map_err(|why| format!("the kernel lacks veth: {why}"))?;

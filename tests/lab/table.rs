@@ -36,7 +36,7 @@ pub(crate) fn run(words: impl Iterator<Item = String>) -> Outcome<bool> {
         Task::List => true,
         Task::SelfTest => self_test(&chosen, &arguments),
         Task::Hunt => hunt(&chosen, &arguments),
-        Task::Scenario(name) => scenarios::run(name, arguments.scale),
+        Task::Scenario(name) => scenarios::report(name, &scenarios::play(name, arguments.scale)),
         Task::Table => self_test(&chosen, &arguments) && table(&chosen, &arguments),
     })
 }
@@ -122,36 +122,90 @@ fn self_test(rows: &[Row], arguments: &Arguments) -> bool {
     is_fine
 }
 
+/// Something of the table: a row, or a scene beside it.
+enum Item<'a> {
+    Row(&'a Row),
+    Scenario(&'static str),
+}
+
+/// What came of it.
+enum Done {
+    Row(Played),
+    Scenario(&'static str, Outcome<String>),
+}
+
 fn table(rows: &[Row], arguments: &Arguments) -> bool {
     let begin = Instant::now();
     let pace = pace(arguments, LASTS_SECONDS);
-    let played = side_by_side(rows, arguments.jobs, |row| {
-        let played = play(row, &format!("row{}", row.id), pace);
-        let word = if played.failure.is_some() {
+    // What takes longest comes first.
+    let scenarios = scenarios::NAMES.into_iter();
+    let mut items: Vec<Item<'_>> = scenarios
+        .filter(|name| arguments.chooses_scenario(name))
+        .map(Item::Scenario)
+        .collect();
+    items.extend(rows.iter().map(Item::Row));
+    let done = side_by_side(&items, arguments.jobs, |item| {
+        let (name, done) = match item {
+            Item::Row(row) => {
+                let played = play(row, &format!("row{}", row.id), pace);
+                (format!("row {}", row.id), Done::Row(played))
+            }
+            Item::Scenario(name) => {
+                let outcome = scenarios::play(name, arguments.scale);
+                ((*name).to_owned(), Done::Scenario(name, outcome))
+            }
+        };
+        let word = if done.has_failed() {
             "FAILED"
         } else {
             "agrees"
         };
         println!(
-            "row {:4} {word} after {:.0} s",
-            row.id,
+            "{name:18} {word} after {:.0} s",
             begin.elapsed().as_secs_f64()
         );
-        played
+        done
     });
-    println!();
-    print_heading();
-    for (row, played) in rows.iter().zip(&played) {
-        print_row(row, played);
-    }
-    let failed = print_failures(&played);
+    let failed = print_table(rows, &done);
     println!(
-        "\n{} rows, {failed} disagree, {:.0} s, time shortened to {:.3}",
-        rows.len(),
+        "\n{} rows and scenes, {failed} disagree, {:.0} s, time shortened to {:.3}",
+        items.len(),
         begin.elapsed().as_secs_f64(),
         arguments.scale
     );
     failed == 0
+}
+
+impl Done {
+    const fn has_failed(&self) -> bool {
+        match self {
+            Self::Row(played) => played.failure.is_some(),
+            Self::Scenario(_, outcome) => outcome.is_err(),
+        }
+    }
+}
+
+/// Prints everything, and returns how much of it disagrees.
+fn print_table(rows: &[Row], done: &[Done]) -> usize {
+    println!();
+    print_heading();
+    let played = || {
+        done.iter().filter_map(|done| match done {
+            Done::Row(played) => Some(played),
+            Done::Scenario(..) => None,
+        })
+    };
+    for (row, played) in rows.iter().zip(played()) {
+        print_row(row, played);
+    }
+    let mut failed = print_failures(played());
+    for done in done {
+        if let Done::Scenario(name, outcome) = done {
+            println!();
+            failed += usize::from(!scenarios::report(name, outcome));
+        }
+    }
+    failed
 }
 
 /// Rows in which a false PUBLIC lurks, each played many times, and watched for longer.
@@ -185,7 +239,7 @@ fn hunt(rows: &[Row], arguments: &Arguments) -> bool {
             verdicts.join(", ")
         );
     }
-    print_failures(&played) == 0
+    print_failures(played.iter()) == 0
 }
 
 const fn pace(arguments: &Arguments, for_seconds: u32) -> Pace {
@@ -197,7 +251,7 @@ const fn pace(arguments: &Arguments, for_seconds: u32) -> Pace {
 
 fn print_heading() {
     println!(
-        "{:4} {:58} {:22} {:11} {:>7} roles as tried, (closed)",
+        "{:4} {:62} {:24} {:11} {:>7} roles as tried, (closed)",
         "row", "topology", "expected", "reached", "time"
     );
 }
@@ -206,13 +260,13 @@ fn print_row(row: &Row, played: &Played) {
     let mut legs = played.legs.iter();
     match legs.next() {
         Some(leg) => print_leg(row.id, row.topology, leg),
-        None => println!("{:4} {:58} {}", row.id, row.topology, "FAILED"),
+        None => println!("{:4} {:62} {}", row.id, row.topology, "FAILED"),
     }
     for leg in legs {
         print_leg("", &format!("   then {}", leg.what), leg);
     }
     if played.failure.is_some() && !played.legs.is_empty() {
-        println!("{:4} {:58} FAILED", "", "   then");
+        println!("{:4} {:62} FAILED", "", "   then");
     }
 }
 
@@ -220,7 +274,7 @@ fn print_leg(id: &str, topology: &str, leg: &Leg) {
     let shut = leg.shut_after.map(|after| after.as_secs_f64());
     let shut = shut.map(|after| format!(", shut after {after:.1} s"));
     println!(
-        "{id:4} {topology:58} {:22} {:11} {:5.1} s {}{}",
+        "{id:4} {topology:62} {:24} {:11} {:5.1} s {}{}",
         leg.expected,
         leg.reached,
         leg.after.as_secs_f64(),
@@ -229,7 +283,7 @@ fn print_leg(id: &str, topology: &str, leg: &Leg) {
     );
 }
 
-fn print_failures(played: &[Played]) -> usize {
+fn print_failures<'a>(played: impl Iterator<Item = &'a Played>) -> usize {
     let mut count = 0;
     for played in played {
         if let Some(why) = &played.failure {

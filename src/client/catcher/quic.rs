@@ -77,9 +77,8 @@ pub(super) async fn run(endpoint: Endpoint, caught: mpsc::Sender<Caught>) {
 }
 
 async fn listen(incoming: Incoming, caught: mpsc::Sender<Caught>) {
-    let remote = incoming.remote_address();
     if let Err(error) = hear(incoming, caught).await {
-        debug!(%remote, error, "no dial-back");
+        debug!(error, "no dial-back");
     }
 }
 

@@ -71,7 +71,7 @@ async fn listen(
     caught: mpsc::Sender<Caught>,
 ) {
     if let Err(error) = hear(socket, remote, config, caught).await {
-        debug!(%remote, error, "no dial-back");
+        debug!(error, "no dial-back");
     }
 }
 

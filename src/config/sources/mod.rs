@@ -9,6 +9,7 @@ use super::keys::{
     ENVIRONMENT_PREFIX, Form, KEYS, environment_name, find, near_environment_name, nearest,
 };
 use super::raw::RawConfig;
+use super::reachability::ENVIRONMENT_LABORATORY;
 use super::{Config, Mode};
 
 /// Names the configuration file when the command line does not.
@@ -55,7 +56,11 @@ impl Sources {
         let folder = self.file.as_deref().and_then(Path::parent);
         let raw = RawConfig::from_table(merged)?;
         let mode = if self.dev { Mode::Dev } else { Mode::Public };
-        Config::check(&raw, mode, folder.unwrap_or(Path::new("")))
+        let config = Config::check(&raw, mode, folder.unwrap_or(Path::new("")))?;
+        let mut names = self.environment.iter().map(|(name, _)| name.as_str());
+        let is_laboratory = names.any(|name| name == ENVIRONMENT_LABORATORY);
+        config.reachability.check_laboratory(is_laboratory)?;
+        Ok(config)
     }
 
     fn merge_file(&self, path: &Path, merged: &mut Table) -> Result<(), ConfigError> {

@@ -37,9 +37,9 @@ pub struct Socket {
     pub transport: ProbeTransport,
     /// The gate and the rules of its connections.
     pub settings: Arc<Settings>,
-    /// Those of connections that arrive at a loopback address of this machine, where they differ:
-    /// an onion service comes in there, whatever is known of the socket's other addresses.
-    pub loopback_settings: Option<Arc<Settings>>,
+    /// Those of connections that [`Probing::is_local`](super::Probing::is_local), where they differ:
+    /// the visitors of an onion service come in so, whatever is known of the socket's addresses.
+    pub local_settings: Option<Arc<Settings>>,
 }
 
 /// A socket that is bound.
@@ -148,7 +148,7 @@ impl Bound {
             address,
             transport,
             ref settings,
-            ref loopback_settings,
+            ref local_settings,
         } = *socket;
         let failed = |source| NetError::Bind { address, source };
         let (address, acceptor) = match transport {
@@ -166,7 +166,7 @@ impl Bound {
             transport,
             address,
             settings: Arc::clone(settings),
-            loopback_settings: loopback_settings.clone(),
+            local_settings: local_settings.clone(),
         });
         Ok(Self { place, acceptor })
     }

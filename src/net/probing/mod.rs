@@ -40,11 +40,10 @@ pub struct Arrival {
 impl fmt::Debug for Arrival {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Arrival")
+            // Not who the peer is nor from where: this goes to the trace.
             .field("socket", &self.socket)
             .field("transport", &self.transport)
-            .field("remote", &self.remote)
-            .field("local_ip", &self.local_ip)
-            .field("peer", &self.peer)
+            .field("is_known", &self.peer.key().is_some())
             .field("is_cold", &self.is_cold)
             .finish_non_exhaustive()
     }
@@ -57,6 +56,13 @@ pub trait Probing: Send + Sync {
     /// Takes note of a connection whose handshake is over, at the socket in that place. Returns
     /// whether the peer's address was cold: nothing was sent there for some time.
     fn connected(&self, socket: usize, remote: SocketAddr, local_ip: Option<IpAddr>) -> bool;
+
+    /// Whether a program of this machine, or one next door, may have brought that peer here, as Tor
+    /// brings the visitors of an onion service: then nobody knows where it is.
+    fn is_local(&self, remote: IpAddr, local_ip: Option<IpAddr>) -> bool {
+        let is_known = local_ip.is_some_and(|local_ip| local_ip != remote);
+        !is_known || remote.is_loopback() || local_ip.is_some_and(|ip| ip.is_loopback())
+    }
 
     /// Takes note that a connection is at another address of the peer than in the beginning. Told
     /// at its end, right before [`disconnected`](Self::disconnected), and at most once: addresses
@@ -118,7 +124,7 @@ impl Answers {
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         if taken.is_err() {
-            tracing::debug!(?answer, "an answer too many");
+            tracing::debug!("an answer too many");
             return;
         }
         self.tell(Some(answer));

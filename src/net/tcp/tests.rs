@@ -42,7 +42,7 @@ impl Running {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             transport,
             settings: Arc::clone(&behind.settings),
-            loopback_settings: None,
+            local_settings: None,
         };
         let sockets = [socket(ProbeTransport::Tcp), socket(ProbeTransport::Quic)];
         let server = Identity::new(SecretKey::generate());
@@ -429,7 +429,7 @@ async fn an_address_that_is_taken_is_named() {
         address,
         transport: ProbeTransport::Tcp,
         settings: Arc::clone(&behind.settings),
-        loopback_settings: None,
+        local_settings: None,
     };
     let bound = Listener::bind(&[socket], &server, behind.services());
     assert!(matches!(bound, Err(NetError::Bind { address: named, .. }) if named == address));

@@ -132,7 +132,10 @@ impl Wake for Nobody {
 fn can_matter(received: io::Result<()>, buffer: &[u8]) -> io::Result<bool> {
     match received {
         Ok(()) => {
-            Ok(!message::messages(buffer).all(|change: Message<'_>| change.is_narrow_route()))
+            // One that was cut off because it is longer than the buffer has no whole message.
+            let mut changes = message::messages(buffer).peekable();
+            let is_whole = changes.peek().is_some();
+            Ok(!is_whole || !changes.all(|change: Message<'_>| change.is_narrow_route()))
         }
         // The socket had no room for what the kernel had to tell: anything may have changed.
         Err(error) if error.raw_os_error() == Some(NO_BUFFER_SPACE) => {
@@ -163,6 +166,12 @@ mod tests {
     fn changes_that_were_lost_are_a_change() {
         let lost = Err(io::Error::from_raw_os_error(NO_BUFFER_SPACE));
         assert!(can_matter(lost, &[]).unwrap());
+    }
+
+    #[test]
+    fn a_change_that_does_not_fit_the_buffer_is_a_change() {
+        assert!(can_matter(Ok(()), &[0xFF; 64]).unwrap());
+        assert!(can_matter(Ok(()), &[]).unwrap());
     }
 
     #[test]

@@ -226,7 +226,6 @@ fn judge_word(own: &Own, probed: Probed<'_>) -> Heard {
     let ProbeAnswer::Dialed {
         outcome,
         control_ok,
-        dialer_ip,
         ..
     } = probed.end.answer
     else {
@@ -255,13 +254,8 @@ fn judge_word(own: &Own, probed: Probed<'_>) -> Heard {
         },
         // Of a third server one knows only what the prober says: a failure explains a verdict, but
         // neither of them is accused of anything.
-        ProbeMode::Cold if in_vain && control_ok => Heard::FailedCold {
-            group: dialer_ip
-                .map(canonical)
-                .filter(|ip| own.is_foreign(*ip))
-                .map_or(group, Netgroup::of),
-            outcome,
-        },
+        // The prober could name any; so it speaks for its own network.
+        ProbeMode::Cold if in_vain && control_ok => Heard::FailedCold { group, outcome },
         ProbeMode::Cold => Heard::Nothing,
         ProbeMode::Direct => match outcome {
             ProbeOutcome::Ok => Heard::Contradicted {

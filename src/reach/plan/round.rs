@@ -54,8 +54,9 @@ pub(super) struct Round {
     /// Strangers that have to get through.
     pub(super) cold_wanted: usize,
     pub(super) cold_got: BTreeSet<Netgroup>,
-    /// Strangers that did not.
-    pub(super) cold_lost: BTreeSet<Stranger>,
+    /// Probers whose strangers did not: who dialed is their word alone, so each counts once,
+    /// however many it names.
+    pub(super) cold_lost: BTreeSet<Place>,
     cold_asks: usize,
     cold_failures: BTreeMap<Place, u32>,
     cold_done: BTreeSet<Place>,
@@ -72,13 +73,6 @@ pub(super) struct Round {
     /// Probers in a row that cannot be reached from here, though they are there for others.
     dead_ends: usize,
     out: BTreeMap<ProbeId, Place>,
-}
-
-/// A third server, as far as it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stranger {
-    Key(PublicKey),
-    Of(Place),
 }
 
 /// Whom to ask next.
@@ -235,8 +229,7 @@ impl Round {
                 return;
             }
             Heard::FailedCold { .. } => {
-                let stranger = named.map_or(Stranger::Of(place), Stranger::Key);
-                self.cold_lost.insert(stranger);
+                self.cold_lost.insert(place);
             }
             _ => {}
         }

@@ -117,7 +117,7 @@ pub(super) struct Votes {
     pub(super) proxied: Dated<Netgroup, IpAddr>,
     /// By the network of the prober that dialed in vain.
     pub(super) failures: Dated<Netgroup, ProbeOutcome>,
-    /// By the network of the third server as far as it is known, else of the prober.
+    /// By the network of the prober whose third server dialed in vain.
     pub(super) cold_failures: Dated<Netgroup, ProbeOutcome>,
     /// By the network of the prober.
     pub(super) contradictions: Dated<Netgroup, Contradiction>,

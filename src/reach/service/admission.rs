@@ -3,7 +3,6 @@
 //! Cheap checks come first. What is counted over time is [`Quotas`](super::quotas::Quotas)'.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use super::Asker;
 use crate::base::limits;
@@ -183,14 +182,7 @@ pub(super) fn voucher_signatures(prober: &PublicKey, voucher: &Voucher) -> Resul
         .map_err(|_| FORGED)
 }
 
-/// How long the nonce of a voucher has to be remembered. One that is from the future as far as is
-/// tolerated is good for its life and twice the tolerance; the third is for a clock that is set.
-pub(super) fn voucher_memory() -> Duration {
-    Timing::REAL.nonce_ttl() + 3 * limits::VOUCHER_CLOCK_TOLERANCE
-}
-
-/// A voucher lives as long as the rules allow that all servers share, in a laboratory too: what is
-/// remembered against replays is reckoned by it.
+/// A voucher lives as long as the rules allow that all servers share, in a laboratory too.
 fn in_time(voucher: &Voucher, now: Timestamp) -> Result<(), Denial> {
     if voucher.expires < voucher.issued
         || voucher.expires.since(voucher.issued) > Timing::REAL.nonce_ttl()

@@ -10,7 +10,7 @@ use serde_bytes::ByteArray;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Service;
-use super::exchange::{Contacting, Exchange, NoReply, addresses_of, outcome_of};
+use super::exchange::{Contacting, Exchange, NoReply, addresses_of, keep_few_names, outcome_of};
 use crate::client::{RawConnection, ServerTrust, Target};
 use crate::reach::address::Netgroup;
 use crate::reach::endpoint::Prober;
@@ -52,7 +52,7 @@ impl Service {
         let control_ok = self.is_way_out_proved(dial.address.ip());
         self.state().counters.dialed(outcome);
         let mut result = ProbeResult {
-            outcome,
+            outcome: told(outcome, dial.mode),
             control_ok,
             dialer: Some(self.own),
             dialer_ip: dial.from.filter(|ip| self.rules.is_global(*ip)),
@@ -111,6 +111,7 @@ impl Service {
         let target = dial.address.ip();
         let mut helpers: Vec<&Prober> = self.settings.helpers.iter().collect();
         helpers.shuffle(&mut rand::rng());
+        keep_few_names(&mut helpers);
         // One that is gone must not keep the next from being tried before the deadline.
         let patience = self.settings.timing.dial() / CONTROLS_PER_DIAL;
         let mut tries_left = CONTROLS_PER_DIAL;
@@ -163,6 +164,26 @@ impl Service {
         let ttl = self.settings.timing.control_ttl();
         let now = std::time::Instant::now();
         self.state().control.is_proved(target, now, ttl)
+    }
+}
+
+/// What is told of how a dial ended. On a voucher, whose sender may have named any address, only
+/// what the server that it names has to do with: otherwise it would tell open ports from closed
+/// ones, and what listens there.
+const fn told(outcome: ProbeOutcome, mode: ProbeMode) -> ProbeOutcome {
+    match (mode, outcome) {
+        (ProbeMode::Direct | ProbeMode::Canary, outcome)
+        | (
+            ProbeMode::Cold,
+            outcome @ (ProbeOutcome::Ok | ProbeOutcome::NonceRejected | ProbeOutcome::LocalError),
+        ) => outcome,
+        (
+            ProbeMode::Cold,
+            ProbeOutcome::NoResponse
+            | ProbeOutcome::Unreachable
+            | ProbeOutcome::WrongKey
+            | ProbeOutcome::ProtocolError,
+        ) => ProbeOutcome::NoResponse,
     }
 }
 

@@ -127,6 +127,18 @@ pub(in crate::reach) async fn addresses_of(
     addresses
 }
 
+/// Leaves out the probers whose names would be one look-up too many, the last ones. An address needs
+/// no look-up.
+pub(super) fn keep_few_names(probers: &mut Vec<&Prober>) {
+    let mut names = 0;
+    probers.retain(|prober| {
+        let target = Target::parse(&prober.address, ServerTrust::Exact(prober.key));
+        let is_name = target.is_ok_and(|target| target.host().parse::<IpAddr>().is_err());
+        names += usize::from(is_name);
+        !is_name || names <= limits::PROBE_LOOKUPS_MAX
+    });
+}
+
 /// What a failed connection to an address says about it.
 pub(in crate::reach) fn outcome_of(error: &ConnectError) -> ProbeOutcome {
     use std::io::ErrorKind;

@@ -3,7 +3,8 @@
 //! | file | owns |
 //! |------|------|
 //! | `admission.rs` | what a request tells by itself: who, where to, at what cost, signed by whom |
-//! | `quotas.rs` | what is counted over time: rates, what is under way, ports, nonces |
+//! | `quotas.rs` | what is counted over time: vouchers, helpers asked, nonces |
+//! | `dials.rs` | what is counted of dials: rates, what is under way, ports |
 //! | `dial.rs` | one dial-back, and the control dials beside it |
 //! | `relay.rs` | cold probes: vouching to a third server, and passing on what it found |
 //! | `control.rs` | whether the way out of this machine works |
@@ -17,7 +18,15 @@
 //!   ordinary service; few ports per hour, few dials per minute, one at a time.
 //! - Only a voucher makes this server dial an address that proved nothing to it. It takes two
 //!   signatures, an authenticated sender, and more bytes than the dial sends.
+//!   Its sender learns whether the server that it vouched for is there, and of anything else
+//!   nothing.
 //! - A dial that fails is told at a fixed time, whatever made it fail.
+//! - What is dialed on vouchers is counted apart: nobody's own requests are refused because others
+//!   vouched for it. No address and no network gets more than a share of what there is.
+//!
+//! What remains: vouchers that somebody makes up for an address can use up what this server dials
+//! there on vouchers, so that a cold probe of it needs another helper. Two networks with an address
+//! each use up what strangers may vouch for; pinned probers keep their half.
 //!
 //! # Source
 //! `reachability.md` section (d.6); `extensions.md`.
@@ -26,6 +35,7 @@ mod admission;
 mod control;
 mod counters;
 mod dial;
+mod dials;
 pub(super) mod exchange;
 mod quotas;
 mod relay;
@@ -41,14 +51,15 @@ use self::admission::{AddressRules, Denial, Vouching};
 use self::control::Control;
 pub use self::counters::ServiceCounters;
 use self::dial::DialBack;
-use self::quotas::{Household, Quotas, Wanted};
+use self::dials::{Household, Proof, Wanted};
+use self::quotas::{Quotas, Sender};
 pub(super) use self::relay::padding;
 use super::address::{canonical, canonical_address};
 use super::{contacts::Contacts, endpoint::Prober, timing::Timing};
 use crate::base::limits;
 use crate::wire::{
-    BodyRefusal, Nonce, ProbeCode, ProbeMode, ProbeRequest, ProbeResult, ProbeStatus,
-    ProbeTransport, PublicKey, SecretKey, Timestamp, Voucher, VoucherStatus,
+    BodyRefusal, ProbeCode, ProbeMode, ProbeRequest, ProbeResult, ProbeStatus, ProbeTransport,
+    PublicKey, SecretKey, Timestamp, Voucher, VoucherStatus,
 };
 
 /// What the service needs to know.
@@ -109,12 +120,14 @@ struct State {
 /// What a probe occupies while it is under way.
 struct Slot<'a> {
     service: &'a Service,
+    proof: Proof,
     household: Household,
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.service.state().quotas.finish(self.household);
+        let mut state = self.service.state();
+        state.quotas.finish(self.proof, self.household);
     }
 }
 
@@ -235,12 +248,21 @@ impl Service {
             return Err(Denial::Code(ProbeCode::Busy));
         }
         let server = admission::probe(self.rules, asker, request)?;
-        let slot = self.begin(&Wanted {
+        let wanted = Wanted {
             key: server,
             ip: asker.remote.ip(),
             port: request.port,
             transport: request.transport,
-        })?;
+        };
+        let begun = self
+            .state()
+            .quotas
+            .begin(Proof::Own, &wanted, Instant::now());
+        let slot = Slot {
+            service: self,
+            proof: Proof::Own,
+            household: begun.map_err(Denial::Code)?,
+        };
         if request.mode == ProbeMode::Cold {
             admission::asked(&self.own, &server, request)?;
         }
@@ -263,43 +285,39 @@ impl Service {
         let prober = admission::voucher(self.rules, vouching, voucher)?;
         let own = own_address(voucher, asker).ok_or(Denial::Code(ProbeCode::NoFamily))?;
         self.rules.may_dial(voucher.ip, Some(own))?;
-        // Counted before the signatures are looked at, and for the sender alone: forged ones use up
-        // nothing that belongs to the server that they name.
-        self.state()
-            .quotas
-            .voucher(&prober, Instant::now())
-            .map_err(Denial::Code)?;
-        admission::voucher_signatures(&prober, voucher)?;
-        self.note_nonce(voucher.nonce)?;
-        let slot = self.begin(&Wanted {
+        let sender = Sender::new(prober, asker.remote.ip(), vouching.is_pinned);
+        let may = self.state().quotas.may_vouch(&sender, Instant::now());
+        may.map_err(Denial::Code)?;
+        // One that is not carried out counts for the sender alone: it uses up nothing that belongs
+        // to other senders, or to the server that it names.
+        let slot = admission::voucher_signatures(&prober, voucher)
+            .and_then(|()| self.begin_vouched(sender, voucher));
+        let mut state = self.state();
+        if slot.is_ok() {
+            state.counters.vouchers_accepted += 1;
+            state.counters.bytes_in += voucher.pad.len() as u64;
+        } else {
+            state.quotas.vouched_in_vain(sender, Instant::now());
+        }
+        slot
+    }
+
+    fn begin_vouched(&self, sender: Sender, voucher: &Voucher) -> Result<Slot<'_>, Denial> {
+        let wanted = Wanted {
             key: voucher.server,
             ip: voucher.ip,
             port: voucher.port,
             transport: voucher.transport,
-        })?;
-        let mut state = self.state();
-        state.counters.vouchers_accepted += 1;
-        state.counters.bytes_in += voucher.pad.len() as u64;
-        Ok(slot)
-    }
-
-    fn note_nonce(&self, nonce: Nonce) -> Result<(), Denial> {
+        };
         let (mut state, now) = (self.state(), Instant::now());
-        if state.quotas.is_seen(&nonce, now) {
+        if state.quotas.is_seen(&voucher.nonce) {
             return Err(Denial::Invalid("the voucher was seen before"));
         }
-        state.quotas.note_nonce(nonce, now).map_err(Denial::Code)
-    }
-
-    fn begin(&self, wanted: &Wanted) -> Result<Slot<'_>, Denial> {
-        let household = self
-            .state()
-            .quotas
-            .begin(wanted, Instant::now())
-            .map_err(Denial::Code)?;
+        let begun = state.quotas.vouched(sender, voucher.nonce, &wanted, now);
         Ok(Slot {
             service: self,
-            household,
+            proof: Proof::Voucher,
+            household: begun.map_err(Denial::Code)?,
         })
     }
 

@@ -7,7 +7,8 @@ use serde_bytes::ByteBuf;
 use tokio::time::{Instant, timeout_at};
 
 use super::admission::Denial;
-use super::exchange::{Contacting, Exchange, NoReply, addresses_of};
+use super::dials::Household;
+use super::exchange::{Contacting, Exchange, NoReply, addresses_of, keep_few_names};
 use super::{Asker, Service, ServiceAnswer, Slot};
 use crate::base::limits;
 use crate::client;
@@ -72,6 +73,10 @@ impl Service {
             let Some(address) = self.cold_address(helper, asker).await else {
                 continue;
             };
+            if !self.may_ask(helper, asker) {
+                why = ProbeCode::RateLimited;
+                continue;
+            }
             tries_left -= 1;
             let patience = Instant::now() + self.settings.timing.dial();
             let trying = Box::pin(self.hand_in(helper, address, voucher.clone()));
@@ -87,6 +92,12 @@ impl Service {
         Err(why)
     }
 
+    fn may_ask(&self, helper: &Prober, asker: &Asker) -> bool {
+        let household = Household::of(asker.remote.ip());
+        let now = std::time::Instant::now();
+        self.state().quotas.relay(household, &helper.key, now)
+    }
+
     /// The helpers that the asker did not exclude and that are not itself, in random order.
     fn helpers_for(&self, server: PublicKey, request: &ProbeRequest) -> Vec<&Prober> {
         let avoided =
@@ -97,6 +108,7 @@ impl Service {
             .filter(|helper| is_third(&helper.key) && !avoided(&helper.key))
             .collect();
         helpers.shuffle(&mut rand::rng());
+        keep_few_names(&mut helpers);
         helpers
     }
 

@@ -5,14 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::arguments::{File, ReportArguments};
 use super::{CommandError, password};
 use crate::config::Config;
 use crate::reach::plan::Report;
 use crate::reach::verdict::Verdict;
-use crate::server::reachability::{Call, Told, ask, timing};
+use crate::server::reachability::{Call, Told, ask, test, timing};
 use crate::server::storeless::{Setup, Storeless};
 use crate::server::{install, load_key};
 use crate::wire::{ProbeTransport, SecretKey};
@@ -64,18 +63,11 @@ async fn alone(config: &Config, key: SecretKey) -> Result<Told, CommandError> {
         sockets: sockets.chain(config.listen_tcp.iter().map(tcp)).collect(),
         reachability: config.reachability.clone(),
         name: config.name.clone(),
-        is_watching: true,
+        watches: Some(config.data_dir.clone()),
     };
     let server = Storeless::start(setup)?;
     let report = match server.monitor() {
-        Some(monitor) => {
-            let limit = timing(&config.reachability).at_least(TEST_MAX_SECONDS, TEST_FLOOR);
-            match timeout(limit, monitor.recheck()).await {
-                Ok(report) => report,
-                // What is known by now is what there is to tell; it says that it is not settled.
-                Err(_) => monitor.report().await,
-            }
-        }
+        Some(monitor) => test(monitor, timing(&config.reachability)).await,
         None => None,
     };
     server.shutdown(GOODBYE).await;
@@ -107,12 +99,6 @@ fn print(told: &Told, as_json: bool, out: &mut dyn Write) -> Result<(), CommandE
 
 /// One thread for the network and one for the dials.
 const WORKERS: usize = 2;
-
-/// Longest test of a server that does not run: two rounds, what lies between them, and retries.
-const TEST_MAX_SECONDS: u32 = 600;
-
-/// The same where time is scaled.
-const TEST_FLOOR: Duration = Duration::from_secs(60);
 
 /// Time that the probers have to hear of the end.
 const GOODBYE: Duration = Duration::from_secs(2);

@@ -32,7 +32,7 @@ pub(super) fn witness(
             ..Reachability::default()
         },
         name: "mosaicd witness".to_owned(),
-        is_watching: false,
+        watches: None,
     };
     let runtime = super::runtime(WORKERS)?;
     let outcome = runtime.block_on(run(setup, out));

@@ -123,7 +123,14 @@ async fn serve(stream: UnixStream, source: &StatusSource) -> io::Result<()> {
     timeout(CONTROL_TIMEOUT, reader.read_line(&mut line)).await??;
     let reply = match Call::from_name(line.trim_end()) {
         Some(Call::Status) => source.status().await,
-        Some(Call::Check) => source.check().await,
+        Some(Call::Check) => {
+            let mut rest = Vec::new();
+            tokio::select! {
+                reply = source.check() => reply,
+                // Whoever asked says nothing more, so this is its end.
+                _ = reader.read_to_end(&mut rest) => return Ok(()),
+            }
+        }
         None => return Err(io::Error::other("a call that is not known")),
     };
     let mut reply = serde_json::to_vec(&reply).map_err(io::Error::other)?;

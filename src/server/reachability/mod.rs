@@ -3,11 +3,12 @@
 
 mod control;
 mod gatekeeper;
+mod last_run;
 mod status;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_bytes::ByteArray;
 use tokio::sync::mpsc;
@@ -15,10 +16,12 @@ use tokio::task::JoinSet;
 
 pub(super) use self::control::{Call, ControlSocket, ask};
 pub(super) use self::gatekeeper::Gatekeeper;
-pub(super) use self::status::{GatedListener, StatusSource, Told};
+pub(super) use self::last_run::LastRun;
+pub(super) use self::status::{GatedListener, StatusSource, Told, test};
 use crate::base::limits::PROBE_SERVICE_TASKS_MAX;
 use crate::config::Reachability;
 use crate::net::{Answers, Arrival, Probing};
+use crate::reach::address::is_global;
 use crate::reach::contacts::Contacts;
 use crate::reach::endpoint::{Listener, ListenerId, Prober};
 use crate::reach::evidence::Spontaneous;
@@ -61,10 +64,18 @@ enum Asked {
 }
 
 impl Reach {
-    /// The dial-back service of the server with that key, and its task.
-    pub(super) fn new(identity: SecretKey, config: &Reachability) -> (Self, Dialing) {
+    /// The dial-back service of the server with that key, and its task. An earlier server of this
+    /// data folder ran until `last_run`, if one did.
+    pub(super) fn new(
+        identity: SecretKey,
+        config: &Reachability,
+        last_run: Option<Duration>,
+    ) -> (Self, Dialing) {
         let timing = timing(config);
-        let contacts = Arc::new(Contacts::new(timing));
+        let contacts = Arc::new(match last_run {
+            Some(ago) => Contacts::after(timing, ago, Instant::now()),
+            None => Contacts::new(timing),
+        });
         let settings = Settings {
             identity,
             helpers: probers(config),
@@ -166,6 +177,10 @@ impl Probing for Reach {
         is_cold
     }
 
+    fn is_local(&self, remote: IpAddr, local_ip: Option<IpAddr>) -> bool {
+        may_be_brought(remote, local_ip)
+    }
+
     fn disconnected(&self, remote: IpAddr) {
         self.contacts.left(remote, Instant::now());
     }
@@ -255,6 +270,13 @@ fn pass_on(answers: &Answers, said: ServiceAnswer) {
     }
 }
 
+/// Whether Tor, on this machine or next door, may have brought a peer that came from `remote`.
+fn may_be_brought(remote: IpAddr, local_ip: Option<IpAddr>) -> bool {
+    let is_from_outside =
+        local_ip.is_some_and(|local_ip| local_ip != remote && !local_ip.is_loopback());
+    !is_from_outside || !is_global(remote)
+}
+
 fn asker(arrival: &Arrival) -> Asker {
     Asker {
         key: arrival.peer.key().copied(),
@@ -279,4 +301,26 @@ pub(super) fn probers(config: &Reachability) -> Vec<Prober> {
             pinned: prober.is_witness,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_from_this_machine_or_next_door_may_be_brought_by_tor() {
+        let check = |remote: &str, local_ip: Option<&str>, expected: bool| {
+            let local_ip = local_ip.map(|ip| ip.parse().unwrap());
+            let brought = may_be_brought(remote.parse().unwrap(), local_ip);
+            assert_eq!(brought, expected, "{remote} {local_ip:?}");
+        };
+        check("12.2.0.9", Some("11.1.0.7"), false);
+        check("2600:2::9", Some("2600:1::7"), false);
+        check("127.0.0.1", Some("127.0.0.1"), true);
+        check("12.2.0.9", Some("127.0.0.1"), true);
+        check("11.1.0.7", Some("11.1.0.7"), true);
+        check("172.17.0.2", Some("172.17.0.1"), true);
+        check("fd00::2", Some("2600:1::7"), true);
+        check("12.2.0.9", None, true);
+    }
 }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::base::Role;
 use crate::config::Mode;
@@ -13,6 +15,7 @@ use crate::policy::{Gate, RoleState};
 use crate::reach::plan::Report;
 use crate::reach::runner::Monitor;
 use crate::reach::service::{Service, ServiceCounters};
+use crate::reach::timing::Timing;
 use crate::reach::verdict::Verdict;
 use crate::wire::{ProbeTransport, PublicKey, RoleCondition, Timestamp, Transport};
 
@@ -89,6 +92,8 @@ pub(in crate::server) struct StatusSource {
     /// The self-check; a server that does not test itself has none.
     pub(in crate::server) monitor: Option<Monitor>,
     pub(in crate::server) service: Arc<Service>,
+    /// The intervals of the self-check.
+    pub(in crate::server) timing: Timing,
 }
 
 impl StatusSource {
@@ -101,10 +106,10 @@ impl StatusSource {
         self.with(report).told()
     }
 
-    /// Tests everything again, and tells what is known then.
+    /// Tests everything again, and tells what is known when that is over, or takes too long.
     pub(in crate::server) async fn check(&self) -> Told {
         let report = match &self.monitor {
-            Some(monitor) => monitor.recheck().await,
+            Some(monitor) => test(monitor, self.timing).await,
             None => None,
         };
         self.with(report).told()
@@ -131,6 +136,15 @@ impl StatusSource {
         let gates = || self.listeners.iter().map(|listener| &listener.gate);
         let is_open = |role: Role| gates().any(|gate| gate.open().contains(role));
         gates().all(|gate| gate.configured().iter().all(is_open))
+    }
+}
+
+/// A whole new test. Where it does not come to an end, what is known by then, which says so itself.
+pub(in crate::server) async fn test(monitor: &Monitor, timing: Timing) -> Option<Report> {
+    let limit = timing.at_least(TEST_MAX_SECONDS, TEST_FLOOR);
+    match timeout(limit, monitor.recheck()).await {
+        Ok(report) => report,
+        Err(_) => monitor.report().await,
     }
 }
 
@@ -196,3 +210,9 @@ impl GatedListener {
         }
     }
 }
+
+/// Longest test: contacts that have to be forgotten, two rounds, what lies between them, and retries.
+const TEST_MAX_SECONDS: u32 = 900;
+
+/// The same where time is scaled.
+const TEST_FLOOR: Duration = Duration::from_secs(60);

@@ -9,11 +9,14 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::data;
 use super::error::{EndError, ServerError};
+use super::files;
 use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
-use super::reachability::{ControlSocket, GatedListener, Gatekeeper, Reach, StatusSource};
+use super::reachability::{
+    ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
+};
 use super::registrar::{Arrivals, Registrar};
 use super::schedule_source::StoreSchedules;
 use super::served::ServedUsers;
@@ -65,7 +68,8 @@ impl Server {
             let built = spawn_blocking(move || Core::build(config, public));
             built.await.map_err(|_| ServerError::Panicked)??
         };
-        let (reach, dialing) = Reach::new(key.clone(), &config.reachability);
+        let last_run = LastRun::of(&config.data_dir, timing(&config.reachability));
+        let (reach, dialing) = Reach::new(key.clone(), &config.reachability, last_run.ago());
         let reach = Arc::new(reach);
         let services = core.services(Arc::clone(&reach) as Arc<_>);
         let listener = Listener::bind(&core.sockets(), &identity, services)?;
@@ -76,6 +80,7 @@ impl Server {
         trace_start(&config, &public, &addresses, open_roles);
         let mut side_tasks = JoinSet::new();
         side_tasks.spawn(dialing.run());
+        side_tasks.spawn(last_run.keep());
         let watched = Watched {
             config: &config,
             key,
@@ -204,6 +209,7 @@ impl Watched<'_> {
             listeners: self.listeners,
             monitor,
             service: self.reach.service(),
+            timing: timing(&self.config.reachability),
         };
         match ControlSocket::bind(&self.config.data_dir) {
             Ok(socket) => {
@@ -285,7 +291,7 @@ impl Core {
             address,
             transport,
             settings: self.settings(Arc::clone(gate)),
-            loopback_settings: self.loopback_settings(transport),
+            local_settings: self.local_settings(transport),
         });
         sockets.collect()
     }
@@ -298,13 +304,14 @@ impl Core {
         })
     }
 
-    /// What is served to those who come in over TCP at a loopback address: Tor brings the visitors
-    /// of an onion service there, so applications alone, whatever the socket's other addresses
-    /// are. QUIC does not pass through Tor, and a development server has no visitors.
-    fn loopback_settings(&self, transport: ProbeTransport) -> Option<Arc<Settings>> {
+    /// What is served to those whom a program of this machine, or one next door, may have brought
+    /// over TCP: Tor brings the visitors of an onion service so, and to them applications alone
+    /// are served, whatever the socket's addresses are. QUIC does not pass through Tor, and a
+    /// development server has no visitors.
+    fn local_settings(&self, transport: ProbeTransport) -> Option<Arc<Settings>> {
         match (self.config.mode, transport) {
             (Mode::Public, ProbeTransport::Tcp) => {
-                let gate = Gate::closed(self.config.roles, LOOPBACK, Timestamp::now());
+                let gate = Gate::closed(self.config.roles, BROUGHT, Timestamp::now());
                 Some(self.settings(Arc::new(gate)))
             }
             (Mode::Dev, _) | (_, ProbeTransport::Quic) => None,
@@ -328,6 +335,17 @@ impl Core {
         open.fold(RoleSet::EMPTY, RoleSet::union)
     }
 
+    /// Over QUIC all connections share the files of the sockets.
+    fn connections_max(&self) -> usize {
+        let configured = self.config.limits.connections;
+        let files_max = files::raise_limit();
+        if self.config.listen_tcp.is_empty() {
+            configured
+        } else {
+            files::connections_max(configured, files_max)
+        }
+    }
+
     /// What the network uses of them.
     fn services(&self, probing: Arc<dyn Probing>) -> Services {
         Services {
@@ -343,7 +361,7 @@ impl Core {
             }),
             info: Arc::clone(&self.info) as Arc<_>,
             probing,
-            connections_max: self.config.limits.connections,
+            connections_max: self.connections_max(),
         }
     }
 }
@@ -419,9 +437,9 @@ fn trace_start(config: &Config, key: &PublicKey, addresses: &[SocketAddr], open:
 const NO_VERDICT: &str =
     "UNKNOWN: it is being tested whether this address is reached from the Internet";
 
-/// Why they are shut to whoever comes in over TCP from this machine.
-const LOOPBACK: &str = "ONION: over TCP from this machine come the visitors of an onion service, to \
-     whom applications alone are served";
+/// Why they are shut to whoever may have been brought by Tor.
+const BROUGHT: &str = "ONION: over TCP from this machine or its network may come the visitors of an \
+     onion service, to whom applications alone are served";
 
 #[cfg(test)]
 mod tests;

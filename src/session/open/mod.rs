@@ -175,10 +175,22 @@ impl Open {
     }
 
     /// Sends records that a read has found.
-    pub(super) fn records(&mut self, ticket: Ticket, records: Vec<Record>, output: &mut Output) {
+    pub(super) fn records(
+        &mut self,
+        ticket: Ticket,
+        records: Vec<Record>,
+        connection: &Connection,
+        output: &mut Output,
+    ) {
         let Some(read) = self.reads.by_ticket(ticket) else {
             return;
         };
+        // They were found while the role was open. The news that it is not any more is on its way
+        // and will end the read.
+        let open = connection.settings().gate.open();
+        if read.scope != read.scope.intersection(open) {
+            return;
+        }
         if let Progress::Get { found } = &mut read.progress {
             *found |= !records.is_empty();
         }

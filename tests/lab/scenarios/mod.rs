@@ -16,21 +16,20 @@ pub(crate) fn named(name: &str) -> Option<&'static str> {
     NAMES.into_iter().find(|known| *known == name)
 }
 
-/// Plays one, and tells whether it went as it should.
-pub(crate) fn run(name: &str, scale: f64) -> bool {
-    let outcome: Outcome<String> = match name {
+/// Plays one. Returns what was seen.
+pub(crate) fn play(name: &str, scale: f64) -> Outcome<String> {
+    match name {
         "abuse" => abuse::run(),
         "client-behind-nat" => moving::run(scale),
         _ => chat::run(scale),
-    };
-    match outcome {
-        Ok(text) => {
-            println!("{name}: as it should be\n{text}");
-            true
-        }
-        Err(why) => {
-            println!("{name}: {why}");
-            false
-        }
     }
+}
+
+/// Prints what came of one, and tells whether it went as it should.
+pub(crate) fn report(name: &str, outcome: &Outcome<String>) -> bool {
+    match outcome {
+        Ok(text) => println!("{name}: as it should be\n{text}"),
+        Err(why) => println!("{name} disagrees: {why}"),
+    }
+    outcome.is_ok()
 }

@@ -85,7 +85,7 @@ fn add_client(world: &mut World) -> Outcome {
         &End("c", "eth0", &["192.168.1.10/24"]),
     )?;
     world.at("core").nft(
-        "table inet meters {
+        "table inet gauge {
             set sources { type ipv4_addr . inet_service; flags dynamic; }
             chain forward {
                 type filter hook forward priority 0;
@@ -113,7 +113,7 @@ fn move_to(world: &World, [own, gateway]: Place) -> Outcome {
 fn sources(world: &World) -> Outcome<Vec<String>> {
     let listed = world
         .at("core")
-        .listed(&["set", "inet", "meters", "sources"])?;
+        .listed(&["set", "inet", "gauge", "sources"])?;
     let objects = listed["nftables"].as_array().cloned().unwrap_or_default();
     let elements = objects
         .iter()

@@ -54,7 +54,7 @@ impl Room<'_> {
             .args(self.role)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit());
+            .stderr(Stdio::null());
         Ok(Publisher {
             child: host.spawn(&mut command)?,
         })

@@ -84,7 +84,7 @@ fn socket(settings: &Arc<Settings>) -> Socket {
         address: ANY_PORT,
         transport: ProbeTransport::Quic,
         settings: Arc::clone(settings),
-        loopback_settings: None,
+        local_settings: None,
     }
 }
 

@@ -103,7 +103,7 @@ async fn a_connection_at_a_loopback_address_gets_the_settings_for_it() {
     let behind = Behind::new();
     let shut = behind_gate(&behind.settings, Gate::closed(RoleSet::ALL, "ONION", NOW));
     let sockets = [Socket {
-        loopback_settings: Some(shut),
+        local_settings: Some(shut),
         ..socket(&behind.settings)
     }];
     let services = behind.services();

@@ -571,3 +571,22 @@ fn a_dial_back_at_an_address_that_the_system_does_not_tell_is_no_proof() {
     assert!(endpoint.reached.is_empty());
     assert_eq!(endpoint.discarded.len(), 1);
 }
+
+#[test]
+fn liars_that_make_strangers_up_never_demote_a_public_server() {
+    for seed in 0..600 {
+        let mut three = hosts(3);
+        three[0] = three[0].clone().pinned();
+        three[1].manners = Manners::LiesNegative;
+        let mut five = hosts(5);
+        five[1].manners = Manners::LiesNegative;
+        five[3].manners = Manners::LiesNegative;
+        for hosts in [three, five] {
+            let mut world = World::of(settings(&hosts), hosts, facts(&[SERVER]), seed);
+            world.wait_for(Verdict::Public, minutes(90));
+            world.run(minutes(24 * 60));
+            let demotions = world.report().counters.demotions;
+            assert_eq!(demotions, 0, "seed {seed}: {:#?}", world.turns);
+        }
+    }
+}

@@ -23,7 +23,7 @@ pub(super) struct Host {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manners {
     Honest,
-    /// Says that nothing came back, and dials nobody.
+    /// Says that nothing came back, and dials nobody; asked for a third server, it makes one up.
     LiesNegative,
     /// Says that all went well, and dials nobody.
     LiesPositive,
@@ -307,6 +307,10 @@ impl World {
             }
             _ => {}
         }
+        if prober.manners == Manners::LiesNegative && ask.mode == ProbeMode::Cold {
+            end.answer = self.forged_failure();
+            return self.end(5, &ask, end);
+        }
         let dialer = if ask.mode == ProbeMode::Cold {
             let helpers: Vec<Host> = self
                 .hosts
@@ -327,6 +331,16 @@ impl World {
             prober
         };
         self.dial(&ask, &dialer, seen, end);
+    }
+
+    /// Another third server each time, in another network.
+    fn forged_failure(&mut self) -> ProbeAnswer {
+        ProbeAnswer::Dialed {
+            outcome: ProbeOutcome::NoResponse,
+            control_ok: true,
+            dialer: Some(SecretKey::from_seed(self.random.random()).public()),
+            dialer_ip: Some(IpAddr::from([51, self.random.random(), 0, 2])),
+        }
     }
 
     fn dial(&mut self, ask: &Ask, dialer: &Host, target: IpAddr, mut end: ProbeEnd) {

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::base::limits;
-use crate::reach::service::quotas::{Household, Quotas, Wanted};
+use crate::reach::service::dials::{Household, Proof, Wanted};
+use crate::reach::service::quotas::{Quotas, Sender};
 use crate::reach::timing::Timing;
 use crate::wire::{Nonce, ProbeCode, ProbeTransport, PublicKey, SecretKey};
 
@@ -26,9 +27,26 @@ impl Clocked {
 
     /// A probe that is over at once.
     fn probe(&mut self, wanted: Wanted) -> Result<(), ProbeCode> {
-        let household = self.quotas.begin(&wanted, self.now)?;
-        self.quotas.finish(household);
+        let household = self.quotas.begin(Proof::Own, &wanted, self.now)?;
+        self.quotas.finish(Proof::Own, household);
         Ok(())
+    }
+
+    /// A voucher that is carried out, for a server of that number; its dial is over at once.
+    fn vouch(&mut self, sender: Sender, server: usize) -> Result<(), ProbeCode> {
+        let seed = u8::try_from(100 + server).unwrap();
+        let wanted = wanted(seed, &host(server), 1320);
+        let nonce = Nonce::generate();
+        let household = self.quotas.vouched(sender, nonce, &wanted, self.now)?;
+        self.quotas.finish(Proof::Voucher, household);
+        Ok(())
+    }
+
+    /// How many of fifty vouchers for different servers are carried out.
+    fn vouched(&mut self, sender: impl Fn(usize) -> Sender) -> usize {
+        (0..50)
+            .filter(|server| self.vouch(sender(*server), *server).is_ok())
+            .count()
     }
 }
 
@@ -46,7 +64,7 @@ fn wanted(seed: u8, ip: &str, port: u16) -> Wanted {
 }
 
 fn host(number: usize) -> String {
-    format!("11.{}.{}.1", number / 256, number % 256)
+    format!("{}.{}.0.1", 11 + number / 256, number % 256)
 }
 
 fn admitted(clocked: &mut Clocked, wanted: impl Fn(usize) -> Wanted) -> usize {
@@ -114,10 +132,10 @@ fn everybody_together_has_sixty_probes_a_minute() {
 fn one_address_has_one_probe_under_way() {
     let mut clocked = Clocked::new();
     let one = wanted(1, "11.1.0.1", 1320);
-    let under_way = clocked.quotas.begin(&one, clocked.now).unwrap();
+    let under_way = clocked.quotas.begin(Proof::Own, &one, clocked.now).unwrap();
     assert_eq!(clocked.probe(one), Err(ProbeCode::Busy));
     assert_eq!(clocked.probe(wanted(1, "11.1.0.2", 1320)), Ok(()));
-    clocked.quotas.finish(under_way);
+    clocked.quotas.finish(Proof::Own, under_way);
     assert_eq!(clocked.probe(one), Ok(()));
 }
 
@@ -127,7 +145,7 @@ fn sixteen_probes_are_under_way_at_a_time() {
     let begin = |clocked: &mut Clocked, number: usize| {
         let seed = u8::try_from(number).unwrap();
         let wanted = wanted(seed, &host(number), 1320);
-        clocked.quotas.begin(&wanted, clocked.now)
+        clocked.quotas.begin(Proof::Own, &wanted, clocked.now)
     };
     for number in 0..limits::PROBES_AT_ONCE_MAX {
         begin(&mut clocked, number).unwrap();
@@ -135,7 +153,7 @@ fn sixteen_probes_are_under_way_at_a_time() {
     assert_eq!(begin(&mut clocked, 100), Err(ProbeCode::Busy));
     clocked
         .quotas
-        .finish(Household::of(host(3).parse().unwrap()));
+        .finish(Proof::Own, Household::of(host(3).parse().unwrap()));
     assert!(begin(&mut clocked, 100).is_ok());
 }
 
@@ -175,14 +193,14 @@ fn the_ports_of_tcp_are_others_than_those_of_udp() {
 fn a_probe_that_is_turned_away_counts_for_nothing() {
     let mut clocked = Clocked::new();
     let one = wanted(1, "11.1.0.1", 1320);
-    let under_way = clocked.quotas.begin(&one, clocked.now).unwrap();
+    let under_way = clocked.quotas.begin(Proof::Own, &one, clocked.now).unwrap();
     for port in 2_000..2_100 {
         assert_eq!(
             clocked.probe(wanted(1, "11.1.0.1", port)),
             Err(ProbeCode::Busy)
         );
     }
-    clocked.quotas.finish(under_way);
+    clocked.quotas.finish(Proof::Own, under_way);
     assert_eq!(clocked.probe(wanted(1, "11.1.0.1", 2_000)), Ok(()));
 }
 
@@ -207,50 +225,168 @@ fn addresses_whose_ports_cannot_be_remembered_are_turned_away() {
 }
 
 #[test]
-fn a_prober_has_six_vouchers_a_minute_and_all_together_twenty() {
-    let (mut quotas, now) = (Quotas::new(Timing::REAL), Instant::now());
-    let taken = |quotas: &mut Quotas, seed, now| {
-        (0..50)
-            .filter(|_| quotas.voucher(&key(seed), now).is_ok())
-            .count()
-    };
-    assert_eq!(
-        taken(&mut quotas, 1, now),
-        limits::VOUCHERS_PER_KEY_PER_MINUTE_MAX
-    );
-    let others: usize = (2..10).map(|seed| taken(&mut quotas, seed, now)).sum();
-    assert_eq!(
-        others + limits::VOUCHERS_PER_KEY_PER_MINUTE_MAX,
-        limits::VOUCHERS_PER_MINUTE_MAX
-    );
-    assert_eq!(quotas.voucher(&key(20), now), Err(ProbeCode::RateLimited));
-    assert_eq!(quotas.voucher(&key(20), now + MINUTE), Ok(()));
+fn a_network_has_a_quarter_of_all_probes() {
+    let mut clocked = Clocked::new();
+    let seed = |number: usize| u8::try_from(number).unwrap();
+    let neighbours = |number| wanted(seed(number), &format!("11.1.{number}.1"), 1320);
+    assert_eq!(admitted(&mut clocked, neighbours), 15);
+    let stranger = wanted(201, "12.1.0.1", 1320);
+    assert_eq!(clocked.probe(stranger), Ok(()));
+    clocked.now += MINUTE;
+    let neighbours = |number| wanted(seed(number), &format!("2600:1:{number:x}::1"), 1320);
+    assert_eq!(admitted(&mut clocked, neighbours), 15);
 }
 
 #[test]
-fn a_nonce_is_remembered_for_longer_than_any_voucher_can_be_taken() {
-    let (mut quotas, now) = (Quotas::new(Timing::REAL), Instant::now());
-    let nonce = Nonce::generate();
-    assert!(!quotas.is_seen(&nonce, now));
-    quotas.note_nonce(nonce, now).unwrap();
-    // Issued by a clock that is a minute ahead, and tolerated for a minute after it has expired.
-    let longest = Timing::REAL.nonce_ttl() + 2 * limits::VOUCHER_CLOCK_TOLERANCE;
-    assert!(quotas.is_seen(&nonce, now + longest));
-    assert!(!quotas.is_seen(&nonce, now + 2 * longest));
-}
-
-#[test]
-fn no_voucher_is_taken_whose_nonce_cannot_be_remembered() {
-    let (mut quotas, now) = (Quotas::new(Timing::REAL), Instant::now());
-    for _ in 0..limits::VOUCHER_NONCES_MAX {
-        quotas.note_nonce(Nonce::generate(), now).unwrap();
+fn vouchers_keep_no_address_from_having_itself_dialed() {
+    let mut clocked = Clocked::new();
+    let at = |seed, port| wanted(seed, "11.1.0.1", port);
+    // As often, at as many ports and for as many keys as vouchers can have it dialed.
+    let mut dials = 0;
+    for seed in 1..=20 {
+        let sham = at(seed, 2_000 + u16::from(seed % 3));
+        if let Ok(household) = clocked.quotas.begin(Proof::Voucher, &sham, clocked.now) {
+            clocked.quotas.finish(Proof::Voucher, household);
+            dials += 1;
+        }
     }
-    assert_eq!(
-        quotas.note_nonce(Nonce::generate(), now),
-        Err(ProbeCode::Busy)
-    );
-    let later = now + Duration::from_secs(600);
-    assert_eq!(quotas.note_nonce(Nonce::generate(), later), Ok(()));
+    assert_eq!(dials, limits::PROBES_PER_ADDRESS_PER_MINUTE_MAX);
+    clocked.now += MINUTE;
+    let under_way = clocked
+        .quotas
+        .begin(Proof::Voucher, &at(1, 2_000), clocked.now);
+    let household = under_way.unwrap();
+    assert_eq!(clocked.probe(at(1, 1320)), Ok(()));
+    // The end of its own probe does not end that of the voucher.
+    let again = clocked
+        .quotas
+        .begin(Proof::Voucher, &at(1, 2_000), clocked.now);
+    assert_eq!(again, Err(ProbeCode::Busy));
+    clocked.quotas.finish(Proof::Voucher, household);
+    let fourth = clocked
+        .quotas
+        .begin(Proof::Voucher, &at(1, 1320), clocked.now);
+    assert_eq!(fourth, Err(ProbeCode::PortRefused));
+}
+
+fn stranger(seed: usize, ip: &str) -> Sender {
+    Sender::new(key(u8::try_from(seed).unwrap()), ip.parse().unwrap(), false)
+}
+
+fn friend(seed: usize, ip: &str) -> Sender {
+    Sender::new(key(u8::try_from(seed).unwrap()), ip.parse().unwrap(), true)
+}
+
+#[test]
+fn a_prober_has_six_vouchers_a_minute_from_wherever_it_sends_them() {
+    let mut clocked = Clocked::new();
+    assert_eq!(clocked.vouched(|n| stranger(1, &host(n))), 6);
+    let mut clocked = Clocked::new();
+    assert_eq!(clocked.vouched(|n| friend(1, &host(n))), 6);
+    clocked.now += MINUTE;
+    assert_eq!(clocked.vouched(|n| friend(1, &host(n))), 6);
+}
+
+#[test]
+fn many_keys_in_one_network_have_a_quarter_of_all_vouchers() {
+    let mut clocked = Clocked::new();
+    assert_eq!(clocked.vouched(|n| stranger(n, "11.1.0.1")), 6);
+    let neighbours = clocked.vouched(|n| stranger(n, &format!("11.1.{n}.2")));
+    assert_eq!(neighbours, 0);
+    assert_eq!(clocked.vouched(|n| stranger(n, "12.1.0.1")), 6);
+}
+
+#[test]
+fn vouchers_in_vain_count_for_the_address_of_their_sender_and_for_nobody_else() {
+    let mut clocked = Clocked::new();
+    for number in 0..6 {
+        let now = clocked.now;
+        clocked
+            .quotas
+            .vouched_in_vain(stranger(number, "11.1.0.1"), now);
+    }
+    assert_eq!(clocked.vouched(|n| stranger(n, "11.1.0.1")), 0);
+    assert_eq!(clocked.vouched(|n| stranger(n, "11.1.0.2")), 6);
+    let everybody = clocked.vouched(|n| stranger(n, &host(256 + n)));
+    assert_eq!(everybody, 6, "the share of strangers is full");
+}
+
+#[test]
+fn vouchers_in_vain_have_a_bound_past_which_the_oldest_are_forgotten() {
+    let mut clocked = Clocked::new();
+    let now = clocked.now;
+    let first = stranger(1, "11.1.0.1");
+    for _ in 0..6 {
+        clocked.quotas.vouched_in_vain(first, now);
+    }
+    for number in 0..limits::VOUCHERS_IN_VAIN_MAX {
+        assert!(
+            clocked
+                .quotas
+                .may_vouch(&stranger(2, "12.1.0.1"), now)
+                .is_ok()
+        );
+        let other = stranger(3, &host(1_000 + number));
+        clocked.quotas.vouched_in_vain(other, now);
+    }
+    assert_eq!(clocked.quotas.may_vouch(&first, now), Ok(()));
+}
+
+#[test]
+fn strangers_leave_half_of_all_vouchers_to_friends() {
+    let mut clocked = Clocked::new();
+    assert_eq!(clocked.vouched(|n| stranger(n, &host(n))), 12);
+    // In the network of one of the strangers, too.
+    assert_eq!(clocked.vouched(|n| friend(200 + n / 6, &host(n % 6))), 12);
+    let another = clocked.vouch(friend(250, "12.9.0.1"), 1);
+    assert_eq!(another, Err(ProbeCode::RateLimited));
+}
+
+#[test]
+fn a_voucher_whose_dial_is_refused_counts_for_nothing_and_its_nonce_is_not_used() {
+    let mut clocked = Clocked::new();
+    let (one, nonce) = (wanted(1, "11.1.0.1", 1320), Nonce::generate());
+    let busy = clocked.quotas.begin(Proof::Voucher, &one, clocked.now);
+    let sender = stranger(1, "12.1.0.1");
+    for _ in 0..10 {
+        let refused = clocked.quotas.vouched(sender, nonce, &one, clocked.now);
+        assert_eq!(refused, Err(ProbeCode::Busy));
+    }
+    clocked.quotas.finish(Proof::Voucher, busy.unwrap());
+    assert!(!clocked.quotas.is_seen(&nonce));
+    let taken = clocked.quotas.vouched(sender, nonce, &one, clocked.now);
+    assert!(taken.is_ok());
+    assert!(clocked.quotas.is_seen(&nonce));
+}
+
+#[test]
+fn a_nonce_is_forgotten_only_where_newer_ones_need_its_place() {
+    let mut quotas = Quotas::new(Timing::REAL);
+    let nonces: Vec<Nonce> = (0..limits::VOUCHER_NONCES_MAX)
+        .map(|_| Nonce::generate())
+        .collect();
+    for nonce in &nonces {
+        assert!(!quotas.is_seen(nonce));
+        quotas.note_nonce(*nonce);
+    }
+    assert!(nonces.iter().all(|nonce| quotas.is_seen(nonce)));
+    let newest = Nonce::generate();
+    quotas.note_nonce(newest);
+    let forgotten: Vec<&Nonce> = nonces.iter().filter(|of| !quotas.is_seen(of)).collect();
+    assert_eq!(forgotten, [&nonces[0]]);
+    assert!(quotas.is_seen(&newest));
+}
+
+#[test]
+fn a_helper_is_given_three_vouchers_a_minute_for_one_asker() {
+    let (mut quotas, now) = (Quotas::new(Timing::REAL), Instant::now());
+    let household = |ip: &str| Household::of(ip.parse().unwrap());
+    let one = household("11.1.0.1");
+    let given = (0..10).filter(|_| quotas.relay(one, &key(3), now)).count();
+    assert_eq!(given, 3);
+    assert!(quotas.relay(one, &key(4), now), "another helper");
+    assert!(quotas.relay(household("11.1.0.2"), &key(3), now));
+    assert!(quotas.relay(one, &key(3), now + MINUTE));
 }
 
 #[test]

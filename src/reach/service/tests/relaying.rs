@@ -6,7 +6,9 @@ use super::world::*;
 use crate::base::limits;
 use crate::client;
 use crate::reach::endpoint::Prober;
+use crate::reach::service::exchange::keep_few_names;
 use crate::reach::service::{Service, ServiceAnswer};
+use crate::reach::timing::Timing;
 use crate::wire::{ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ResultCode};
 use serde_bytes::ByteArray;
 
@@ -145,4 +147,43 @@ async fn a_cold_probe_that_the_asker_did_not_sign_reaches_no_helper() {
     };
     assert_eq!(refusal.result, ResultCode::Invalid);
     assert_eq!(helping.counters().vouchers, 0);
+}
+
+#[tokio::test]
+async fn one_asker_does_not_use_up_what_a_helper_does() {
+    let listener = Host::listening(1, 1, Takes::Nonces).await;
+    let (third, helping) = helper(3).await;
+    let service = service_with(2, vec![third.prober(3)], Timing::REAL);
+    let ask = || {
+        let cold = request(1, 2, listener.address.port(), ProbeMode::Cold);
+        probe(&service, asker(1, 2), cold)
+    };
+    for _ in 0..limits::RELAYS_PER_HELPER_PER_MINUTE_MAX {
+        assert_ne!(read(&ask().await).0, Some(ProbeCode::NoHelper));
+    }
+    let before = helping.counters().vouchers;
+    let answers = ask().await;
+    assert_eq!(read(&answers), (Some(ProbeCode::RateLimited), None));
+    assert_eq!(helping.counters().vouchers, before);
+}
+
+#[test]
+fn few_names_are_looked_up_and_addresses_are_not_counted() {
+    let named = |number: u8, address: &str| Prober {
+        key: key(number).public(),
+        address: address.to_owned(),
+        pinned: false,
+    };
+    let probers: Vec<Prober> = (0..50)
+        .flat_map(|number| {
+            [
+                named(number, "prober.invalid:1320"),
+                named(number, "11.1.0.1:1320"),
+                named(number, "[2600:1::1]:1320"),
+            ]
+        })
+        .collect();
+    let mut kept: Vec<&Prober> = probers.iter().collect();
+    keep_few_names(&mut kept);
+    assert_eq!(kept.len(), 100 + limits::PROBE_LOOKUPS_MAX);
 }

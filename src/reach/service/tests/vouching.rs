@@ -153,6 +153,74 @@ async fn forged_vouchers_use_up_nothing_but_their_senders_share() {
 }
 
 #[tokio::test]
+async fn a_server_that_others_vouch_for_can_still_ask_itself() {
+    let socket = silent(1);
+    let port = socket.local_addr().unwrap().port();
+    let service = service(3, Vec::new());
+    let vouching = vouch(&service, asker(2, 3), voucher(1, 2, port));
+    let asking = async {
+        // Not before the dial of the voucher is under way.
+        while service.counters().vouchers_accepted == 0 {
+            tokio::task::yield_now().await;
+        }
+        probe(
+            &service,
+            asker(1, 3),
+            request(1, 3, port, ProbeMode::Direct),
+        )
+        .await
+    };
+    let (vouched, asked) = tokio::join!(vouching, asking);
+    assert_eq!(read(&vouched).0, Some(ProbeCode::Accepted));
+    assert_eq!(read(&asked).0, Some(ProbeCode::Accepted));
+}
+
+/// What the sender of a voucher is told of that listener.
+async fn told(key_of: u8, takes: Takes) -> ProbeOutcome {
+    let listener = Host::listening(1, key_of, takes).await;
+    let service = service(3, Vec::new());
+    let voucher = voucher(1, 2, listener.address.port());
+    let began = Instant::now();
+    let answers = vouch(&service, asker(2, 3), voucher).await;
+    assert!(began.elapsed() >= timing().dial());
+    read(&answers).1.unwrap().outcome
+}
+
+#[tokio::test]
+async fn what_listens_there_instead_is_not_told_on_a_voucher() {
+    let silence = ProbeOutcome::NoResponse;
+    assert_eq!(told(9, Takes::Nonces).await, silence, "another key");
+    assert_eq!(told(1, Takes::NoExtension).await, silence);
+    assert_eq!(told(1, Takes::OtherNonce).await, silence);
+    assert_eq!(told(1, Takes::NoNonce).await, ProbeOutcome::NonceRejected);
+}
+
+#[tokio::test]
+async fn an_open_port_of_tcp_is_not_told_from_a_closed_one_on_a_voucher() {
+    let open = std::net::TcpListener::bind((ip(1), 0)).unwrap();
+    let closed = std::net::TcpListener::bind((ip(1), 0)).unwrap();
+    let ports = [&open, &closed].map(|listener| listener.local_addr().unwrap().port());
+    drop(closed);
+    for port in ports {
+        let service = service(3, Vec::new());
+        let answers = vouch(&service, asker(2, 3), over_tcp(port)).await;
+        let outcome = read(&answers).1.unwrap().outcome;
+        assert_eq!(outcome, ProbeOutcome::NoResponse, "{port} of {ports:?}");
+    }
+}
+
+/// A voucher of host 2 for host 1 at that port of TCP.
+fn over_tcp(port: u16) -> Voucher {
+    let mut voucher = voucher(1, 2, port);
+    voucher.transport = ProbeTransport::Tcp;
+    let (prober, tcp) = (key(2).public(), ProbeTransport::Tcp);
+    let asked = ProbeRequest::asked_hash(&prober, &voucher.nonce, port, tcp);
+    voucher.asked = key(1).sign(&asked);
+    voucher.signature = key(2).sign(&voucher.signed_hash());
+    voucher
+}
+
+#[tokio::test]
 async fn friends_pay_for_the_dial_and_strangers_four_times_that() {
     let listener = Host::listening(1, 1, Takes::Nonces).await;
     let friend = Prober {
