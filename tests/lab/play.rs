@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,8 @@ pub(crate) struct Pace {
     pub(crate) scale: f64,
     /// Seconds, before they are shortened, for which a first verdict must last.
     pub(crate) for_seconds: u32,
+    /// Whether the evidence is printed where all agreed, too.
+    pub(crate) shows: bool,
 }
 
 impl Pace {
@@ -56,9 +59,11 @@ impl Pace {
 /// Proves that the topology of `row` is what it should be. `tag` tells its hosts from those of
 /// other worlds.
 pub(crate) fn prove(row: &Row, tag: &str, pace: Pace) -> Outcome {
-    let world = World::internet(tag, pace.scale)?;
-    let scene = (row.build)(world)?;
-    (row.prove)(&scene)
+    caught(|| {
+        let world = World::internet(tag, pace.scale)?;
+        let scene = (row.build)(world)?;
+        (row.prove)(&scene)
+    })
 }
 
 /// Plays `row` to its end, or to its first disagreement.
@@ -68,10 +73,15 @@ pub(crate) fn play(row: &Row, tag: &str, pace: Pace) -> Played {
         legs: Vec::new(),
         failure: None,
     };
-    if let Err(why) = try_play(row, tag, pace, &mut played.legs) {
-        played.failure = Some(why);
-    }
+    let legs = &mut played.legs;
+    played.failure = caught(|| try_play(row, tag, pace, legs)).err();
     played
+}
+
+/// A panic of one row leaves the others alone.
+fn caught(work: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("it panicked; standard error says where".to_owned()))
 }
 
 fn try_play(row: &Row, tag: &str, pace: Pace, legs: &mut Vec<Leg>) -> Outcome {
@@ -79,6 +89,9 @@ fn try_play(row: &Row, tag: &str, pace: Pace, legs: &mut Vec<Leg>) -> Outcome {
     let scene = (row.build)(world)?;
     let mut stage = Stage::set(&scene, pace.scale)?;
     let played = play_on(row, &mut stage, pace, legs);
+    if pace.shows && played.is_ok() {
+        println!("row {}:\n{}", row.id, evidence(&mut stage));
+    }
     played.map_err(|why| format!("{why}\n{}", evidence(&mut stage)))
 }
 

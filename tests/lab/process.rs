@@ -6,6 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use mosaicd::config::ENVIRONMENT_LABORATORY;
+
 use crate::Outcome;
 use crate::netns::Netns;
 
@@ -109,7 +111,10 @@ pub(crate) fn finish(host: &Netns, command: &mut Command) -> Outcome<Output> {
 /// `mosaicd` with `arguments`.
 pub(crate) fn mosaicd(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mosaicd"));
-    command.args(arguments).env_clear();
+    command
+        .args(arguments)
+        .env_clear()
+        .env(ENVIRONMENT_LABORATORY, "1");
     command
 }
 

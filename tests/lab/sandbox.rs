@@ -7,7 +7,9 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use rustix::process::geteuid;
 
@@ -42,7 +44,6 @@ pub(crate) fn enter() -> Outcome {
         .arg(program)
         .args(arguments)
         .env(INSIDE, "1")
-        .env("MOSAICD_LABORATORY", "1")
         .exec();
     Err(format!("cannot become unshare: {error}"))
 }
@@ -99,6 +100,9 @@ fn prepare() -> Outcome {
     )?;
     std::fs::create_dir_all(NETNS_FOLDER)
         .map_err(|error| format!("{NETNS_FOLDER} cannot be made: {error}"))?;
+    let folder = tempfile::Builder::new().prefix("mosaicd-lab").tempdir();
+    let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
+    FOLDER.get_or_init(|| folder.keep());
     let host = Netns::add("try".to_owned())?;
     host.ip("link add one type veth peer name other")
         .map_err(|why| format!("the kernel lacks veth: {why}"))?;
@@ -107,6 +111,21 @@ fn prepare() -> Outcome {
     host.sysctls(&[("net/netfilter/nf_conntrack_udp_timeout", "30")])
         .map_err(|why| format!("the kernel lacks connection tracking: {why}"))
 }
+
+/// The folder for everything that is written; [`clear`] removes it.
+pub(crate) fn folder() -> &'static Path {
+    FOLDER.get().unwrap()
+}
+
+/// Removes what was written.
+pub(crate) fn clear() {
+    // What cannot be removed stays in the system's folder for temporary files.
+    if let Some(folder) = FOLDER.get() {
+        drop(std::fs::remove_dir_all(folder));
+    }
+}
+
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 /// Whatever goes wrong later, nothing can leave: there is no interface but loopback.
 fn assert_sealed() -> Outcome {

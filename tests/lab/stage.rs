@@ -1,6 +1,7 @@
 //! A scene with everybody in it at work.
 
 use std::path::PathBuf;
+use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -8,13 +9,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::Outcome;
 use crate::cast::{Player, config, prober_name};
 use crate::liar::Liar;
 use crate::process::{Process, finish, mosaicd};
 use crate::scene::{Behaviour, Prober, Scene, Server, Traffic};
 use crate::status::Status;
 use crate::tor::TorControl;
+use crate::{Outcome, sandbox};
 
 /// The running programs of a scene. They end when it is dropped, before the world does.
 pub(crate) struct Stage<'a> {
@@ -32,7 +33,8 @@ pub(crate) struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Starts everybody, the tested server last.
     pub(crate) fn set(scene: &'a Scene, scale: f64) -> Outcome<Self> {
-        let folder = TempDir::new().map_err(|error| format!("a temporary folder: {error}"))?;
+        let folder = TempDir::new_in(sandbox::folder());
+        let folder = folder.map_err(|error| format!("a temporary folder: {error}"))?;
         let mut stage = Self {
             scene,
             servers: Vec::new(),
@@ -104,16 +106,24 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn ask_status(&self, as_json: bool) -> Outcome<std::process::Output> {
+    fn ask_status(&self, as_json: bool) -> Outcome<Output> {
+        let form: &[&str] = if as_json { &["--json"] } else { &[] };
+        self.operate("status", form)
+    }
+
+    /// Runs a command of the tested server's operator.
+    pub(crate) fn operate(&self, command: &str, arguments: &[&str]) -> Outcome<Output> {
         let config = self.folder.path().join("s0/mosaicd.toml");
-        let mut command = mosaicd(&["status", "--config", config.to_str().unwrap()]);
-        if as_json {
-            command.arg("--json");
-        }
+        let mut command = mosaicd(&[command, "--config", config.to_str().unwrap()]);
         finish(
             self.scene.world.at(self.scene.servers[0].host),
-            &mut command,
+            command.args(arguments),
         )
+    }
+
+    /// Stops the tested server; the others go on.
+    pub(crate) fn stop_server(&mut self) {
+        drop(self.servers.remove(0));
     }
 
     fn start_server(&self, place: usize) -> Outcome<Process> {

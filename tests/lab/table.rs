@@ -26,19 +26,24 @@ pub(crate) fn run(words: impl Iterator<Item = String>) -> Outcome<bool> {
         list(&rows);
         return Ok(true);
     }
-    sandbox::enter()?;
-    stop_on_signals()?;
+    let entered = sandbox::enter().and_then(|()| stop_on_signals());
+    let agreed = entered.map(|()| work(rows, &arguments));
+    sandbox::clear();
+    agreed
+}
+
+fn work(rows: Vec<Row>, arguments: &Arguments) -> bool {
     let chosen: Vec<Row> = rows
         .into_iter()
         .filter(|row| arguments.chooses(row))
         .collect();
-    Ok(match arguments.task {
+    match arguments.task {
         Task::List => true,
-        Task::SelfTest => self_test(&chosen, &arguments),
-        Task::Hunt => hunt(&chosen, &arguments),
+        Task::SelfTest => self_test(&chosen, arguments),
+        Task::Hunt => hunt(&chosen, arguments),
         Task::Scenario(name) => scenarios::report(name, &scenarios::play(name, arguments.scale)),
-        Task::Table => self_test(&chosen, &arguments) && table(&chosen, &arguments),
-    })
+        Task::Table => self_test(&chosen, arguments) && table(&chosen, arguments),
+    }
 }
 
 fn list(rows: &[Row]) {
@@ -65,6 +70,7 @@ fn stop_on_signals() -> Outcome {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            sandbox::clear();
             std::process::exit(130);
         });
     });
@@ -211,11 +217,7 @@ fn print_table(rows: &[Row], done: &[Done]) -> usize {
 /// Rows in which a false PUBLIC lurks, each played many times, and watched for longer.
 fn hunt(rows: &[Row], arguments: &Arguments) -> bool {
     let hunted: Vec<&Row> = rows.iter().filter(|row| HUNTED.contains(&row.id)).collect();
-    let repeat = if arguments.repeat == 0 {
-        HUNTS
-    } else {
-        arguments.repeat
-    };
+    let repeat = arguments.repeat;
     let runs: Vec<(usize, &Row)> = (0..repeat)
         .flat_map(|run| hunted.iter().map(move |row| (run, *row)))
         .collect();
@@ -246,6 +248,7 @@ const fn pace(arguments: &Arguments, for_seconds: u32) -> Pace {
     Pace {
         scale: arguments.scale,
         for_seconds,
+        shows: arguments.shows,
     }
 }
 
@@ -302,6 +305,3 @@ const HUNT_LASTS_SECONDS: u32 = 900;
 
 /// Rows in which a false PUBLIC lurks.
 const HUNTED: [&str; 10] = ["3", "7", "8", "9", "10", "39", "39b", "39c", "40", "54"];
-
-/// How often each is played.
-const HUNTS: usize = 20;

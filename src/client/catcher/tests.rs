@@ -269,3 +269,42 @@ async fn both_families_can_be_caught() {
         }
     }
 }
+
+/// Takes what is traced.
+#[derive(Clone, Default)]
+struct Traced(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Traced {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_trace_does_not_tell_who_came_without_a_dial_back() {
+    for transport in BOTH {
+        let traced = Traced::default();
+        let writer = traced.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("mosaicd::client::catcher=trace")
+            .with_writer(move || writer.clone())
+            .finish();
+        let _tracing = tracing::subscriber::set_default(subscriber);
+        let catcher = catcher(transport);
+        drop(connect(&catcher, transport).await);
+        let text = || String::from_utf8(traced.0.lock().unwrap().clone()).unwrap();
+        let told = async {
+            while !text().contains("no dial-back") {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(limits::CATCHER_TIMEOUT * 2, told).await;
+        assert!(in_time.is_ok(), "{transport:?}: {}", text());
+        assert!(!text().contains("127.0.0.1"), "{}", text());
+    }
+}

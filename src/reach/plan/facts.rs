@@ -11,7 +11,7 @@ use super::{
     judge::Family,
     reason::{Change, Reason},
     tracked::{Key, Nature, Standing, Tracked},
-    votes::Votes,
+    votes::{Dated, Votes},
 };
 use crate::{
     base::limits,
@@ -31,6 +31,14 @@ struct Wanted {
     interface: Option<String>,
 }
 
+/// The part of the facts that is worth another look when it changes.
+#[derive(PartialEq, Eq)]
+struct Matters {
+    addresses: BTreeSet<(IpAddr, bool)>,
+    routes: (bool, bool),
+    gateways: BTreeSet<IpAddr>,
+}
+
 impl Plan {
     pub(super) fn take_facts(&mut self, mut facts: LocalFacts, now: Instant) {
         facts.addresses.truncate(limits::LOCAL_ADDRESSES_MAX);
@@ -43,20 +51,24 @@ impl Plan {
         }
         self.own.addresses = facts.addresses.iter().map(|it| it.ip).collect();
         self.own.gateways = facts.gateways.iter().map(|ip| canonical(*ip)).collect();
-        self.refresh_own_groups();
+        self.refresh_own_groups(None);
         self.match_endpoints(&facts, old.is_some(), now);
         if let Some(old) = old {
             self.follow_routes(&old, &facts, now);
-            self.look_again(now);
+            if self.what_matters(&old) != self.what_matters(&facts) {
+                self.look_again(now);
+            }
         }
     }
 
-    /// Our own networks: those of our global addresses, and of those that others see.
-    fn refresh_own_groups(&mut self) {
+    /// Our own networks: those of our global addresses, and of those that others see, also that
+    /// of the claim at hand.
+    fn refresh_own_groups(&mut self, claim: Option<IpAddr>) {
         let observed = self
             .tracked
             .values()
-            .filter_map(|it| it.endpoint.claim.ip());
+            .filter_map(|it| it.endpoint.claim.ip())
+            .chain(claim);
         self.own.groups = self
             .own
             .addresses
@@ -100,7 +112,8 @@ impl Plan {
                     tracked.from = it.from;
                     tracked.interface = it.interface;
                     if is_other {
-                        tracked.reset(Change::Addresses, now);
+                        self.next_generation += 1;
+                        tracked.reset(Change::Addresses, self.next_generation, now);
                         tracked.next_round = now + self.settings.timing.first_probe();
                     }
                 }
@@ -110,11 +123,17 @@ impl Plan {
                 }
             }
         }
-        self.refresh_own_groups();
+        self.refresh_own_groups(None);
+    }
+
+    /// No probe of an earlier state of affairs has this number, whichever endpoint it was for.
+    pub(super) const fn new_generation(&mut self) -> u64 {
+        self.next_generation += 1;
+        self.next_generation
     }
 
     fn new_tracked(
-        &self,
+        &mut self,
         listener: &Listener,
         wanted: Wanted,
         is_change: bool,
@@ -140,7 +159,8 @@ impl Plan {
             nature: wanted.nature,
             interface: wanted.interface,
             is_accepted: false,
-            generation: 0,
+            // Probes of a former endpoint of this name must not be taken for this one's.
+            generation: self.new_generation(),
             votes: Votes::default(),
             standing: Standing::Closed(reason),
             since: now,
@@ -158,10 +178,9 @@ impl Plan {
             last_first: None,
             dissent_rounds: 0,
             hold_until: None,
+            strangers_at: None,
             claim_changes: VecDeque::new(),
         };
-        // Probes of a former endpoint of this name must not be taken for this one's.
-        tracked.generation = self.next_probe;
         tracked.endpoint.port = self.port_of(&tracked);
         tracked
     }
@@ -188,8 +207,25 @@ impl Plan {
         });
     }
 
+    /// What a verdict can depend on. The inner addresses of containers come and go all the time.
+    fn what_matters(&self, facts: &LocalFacts) -> Matters {
+        let is_bound = |ip: IpAddr| {
+            let mut listeners = self.settings.listeners.iter();
+            listeners.any(|listener| canonical(listener.bound.ip()) == ip)
+        };
+        let addresses = facts.addresses.iter();
+        Matters {
+            addresses: addresses
+                .map(|it| (canonical(it.ip), it.is_usable))
+                .filter(|(ip, _)| is_global(*ip) || is_bound(*ip))
+                .collect(),
+            routes: (facts.route_v4, facts.route_v6),
+            gateways: facts.gateways.iter().map(|ip| canonical(*ip)).collect(),
+        }
+    }
+
     /// Something changed: every endpoint is tested again, though not more often than is useful
-    /// where changes come all the time.
+    /// where changes come all the time, and not before there are strangers where those are missing.
     fn look_again(&mut self, now: Instant) {
         let rest = self.settings.timing.heartbeat() / 10;
         for tracked in self.tracked.values_mut() {
@@ -197,6 +233,9 @@ impl Plan {
                 continue;
             }
             let at = tracked.last_round_at.map_or(now, |at| now.max(at + rest));
+            let at = tracked
+                .strangers_at
+                .map_or(at, |strangers| at.max(strangers));
             tracked.next_round = tracked.next_round.min(at);
             tracked.backoff = self.settings.timing.retry_min();
         }
@@ -218,7 +257,7 @@ impl Plan {
                 if tracked.is_open() {
                     self.note_flip(&mut tracked, now);
                 }
-                tracked.reset(change.clone(), now);
+                tracked.reset(change.clone(), self.new_generation(), now);
                 tracked.backoff = self.settings.timing.retry_min();
                 tracked.next_round = now + self.settings.timing.retry_min();
             }
@@ -258,10 +297,12 @@ impl Plan {
         tracked.endpoint.claim = claim;
         tracked.is_accepted =
             agreed.is_some_and(|ip| self.settings.accept_static_nat.contains(&ip));
+        // Those fresh ports were another address's.
+        tracked.votes.canaries = Dated::default();
+        self.refresh_own_groups(agreed);
         // A network of ours has no vote; this one was not known to be ours.
         if let Some(ip) = agreed {
             let group = Netgroup::of(ip);
-            self.own.groups.insert(group);
             tracked.votes.arrivals.remove(&group);
             tracked.votes.failures.remove(&group);
         }

@@ -57,10 +57,11 @@ impl Plan {
             _ => Dated::default(),
         };
         let reason = reason.unwrap_or_else(|| decide(self.case(tracked, now)));
+        tracked.votes.canaries = Dated::default();
         tracked.close(reason, now);
         self.note_flip(tracked, now);
         tracked.round = None;
-        tracked.generation += 1;
+        tracked.generation = self.new_generation();
         tracked.backoff = timing.retry_min();
         tracked.next_round = now + timing.retry_min();
     }
@@ -266,6 +267,7 @@ impl Plan {
         let is_filtered = round.cold_wanted > 0
             && round.cold_got.is_empty()
             && round.cold_lost.len() >= quorum.failed;
+        let is_port_alone = tracked.is_port_alone(quorum, now, timing);
         let strangers = tracked
             .votes
             .spontaneous
@@ -275,7 +277,7 @@ impl Plan {
         let Standing::Open(keep) = &mut tracked.standing else {
             return;
         };
-        if !(has_failed || is_elsewhere || is_filtered) {
+        if !(has_failed || is_elsewhere || is_filtered || is_port_alone) {
             keep.doubts = 0;
             keep.vetoes = 0;
             if keep.next_full <= now || round.cold_wanted > 0 {
@@ -289,13 +291,20 @@ impl Plan {
         keep.doubts += 1;
         if keep.doubts == 1 {
             tracked.next_round = now + timing.confirmation();
-        } else if !is_elsewhere && strangers >= VETO_NETWORKS && keep.vetoes < VETOES_MAX {
+        } else if !is_elsewhere
+            && !is_port_alone
+            && strangers >= VETO_NETWORKS
+            && keep.vetoes < VETOES_MAX
+        {
             keep.vetoes += 1;
             tracked.next_round = now + timing.veto_round();
         } else {
             let reason = if is_filtered && !has_failed {
                 let reason = decide(self.case(tracked, now));
                 Some(reason_of_filter(tracked, round, reason))
+            } else if is_port_alone && !has_failed && !is_elsewhere {
+                tracked.votes.forget_arrived_canaries();
+                Some(decide(self.case(tracked, now)))
             } else {
                 None
             };

@@ -160,6 +160,7 @@ pub struct Plan {
     flips: BTreeMap<Key, VecDeque<Instant>>,
     probes: BTreeMap<ProbeId, Pending>,
     next_probe: u64,
+    next_generation: u64,
     urls: Urls,
     told: BTreeMap<ListenerId, told::Told>,
     actions: VecDeque<Action>,
@@ -183,6 +184,7 @@ impl Plan {
             flips: BTreeMap::new(),
             probes: BTreeMap::new(),
             next_probe: 0,
+            next_generation: 0,
             urls: Urls::new(&settings.urls),
             told: BTreeMap::new(),
             actions: VecDeque::new(),
@@ -262,8 +264,11 @@ impl Plan {
             }
             Standing::Closed(Reason::Starting | Reason::Changed(_))
             | Standing::Probation { .. } => true,
-            Standing::Closed(_) => tracked.hold_until.is_some_and(|until| until <= now),
-            Standing::Open(_) => false,
+            // What comes after the wait is not known yet.
+            Standing::Closed(Reason::HeldDown { .. }) => {
+                tracked.hold_until.is_none_or(|until| until <= now)
+            }
+            Standing::Closed(_) | Standing::Open(_) => false,
         };
         tracked.rounds > 0 && tracked.round.is_none() && !is_waiting
     }
@@ -293,6 +298,7 @@ impl Plan {
 
     /// Takes one endpoint as far as it goes now. Returns whether others may go on for it.
     fn step(&mut self, tracked: &mut Tracked, now: Instant) -> bool {
+        tracked.hold_until = tracked.hold_until.filter(|until| *until > now);
         if !tracked.is_probed() {
             return false;
         }
@@ -350,6 +356,7 @@ impl Plan {
                 Round::new(Purpose::Keep, false, cold, quorum)
             }
         };
+        tracked.strangers_at = None;
         tracked.is_next_round_cold = false;
         tracked.is_next_round_whole = false;
         tracked.last_round_at = Some(now);

@@ -8,7 +8,7 @@ use super::{
     judge::{Heard, Probed, judge},
     quorum::Quorum,
     reason::Reason,
-    round::{Purpose, Round},
+    round::{self, Purpose, Round},
     tracked::{Pending, Standing, Tracked},
     votes::Contradiction,
 };
@@ -107,6 +107,7 @@ impl Plan {
         }
         let dialer = pending.dialback.and_then(|dialback| dialback.dialer);
         let dialer = dialer.map(|key| (key, self.book.place_of(&key)));
+        let named = round::named_dialer(end).and_then(|key| self.book.place_of(&key));
         if tracked.single() == Some(probe) {
             Self::heard_single(tracked, &heard, is_proof, now);
         } else if let Some(round) = &mut tracked.round {
@@ -114,7 +115,8 @@ impl Plan {
             let reached = self.book.reached(pending.place, family);
             let is_up =
                 reached.is_some_and(|at| super::votes::is_fresh(at, now, timing.contact_ttl()));
-            round.heard(probe, pending.mode, &heard, is_proof, (end, is_up), dialer);
+            let end = (end, is_up, named);
+            round.heard(probe, pending.mode, &heard, is_proof, end, dialer);
         }
     }
 
@@ -339,6 +341,7 @@ impl Plan {
         cold_at.sort();
         if let Some(at) = cold_at.get(missing).or(cold_at.last()) {
             tracked.next_round = tracked.next_round.max(*at);
+            tracked.strangers_at = Some(*at);
         }
     }
 

@@ -55,8 +55,10 @@ pub(super) struct Round {
     pub(super) cold_wanted: usize,
     pub(super) cold_got: BTreeSet<Netgroup>,
     /// Probers whose strangers did not: who dialed is their word alone, so each counts once,
-    /// however many it names.
+    /// however many it names; and not at all after it failed as another's stranger. So no liar
+    /// counts twice.
     pub(super) cold_lost: BTreeSet<Place>,
+    cold_blamed: BTreeSet<Place>,
     cold_asks: usize,
     cold_failures: BTreeMap<Place, u32>,
     cold_done: BTreeSet<Place>,
@@ -106,6 +108,7 @@ impl Round {
             cold_wanted,
             cold_got: BTreeSet::new(),
             cold_lost: BTreeSet::new(),
+            cold_blamed: BTreeSet::new(),
             cold_asks: 0,
             cold_failures: BTreeMap::new(),
             cold_done: BTreeSet::new(),
@@ -150,14 +153,14 @@ impl Round {
     }
 
     /// Takes in what came of one of its probes, whose prober `is_up` if another endpoint spoke with
-    /// it lately.
+    /// it lately, and which names the prober `named` as the one that dialed.
     pub(super) fn heard(
         &mut self,
         probe: ProbeId,
         mode: ProbeMode,
         heard: &Heard,
         is_proof: bool,
-        (end, is_up): (&ProbeEnd, bool),
+        (end, is_up, named): (&ProbeEnd, bool, Option<Place>),
         dialer: Option<(PublicKey, Option<Place>)>,
     ) {
         let Some(place) = self.out.remove(&probe) else {
@@ -202,22 +205,18 @@ impl Round {
             | Heard::Nothing => {}
         }
         if mode == ProbeMode::Cold {
-            self.heard_cold(place, heard, end, dialer.map(|(key, _)| key));
+            self.heard_cold((place, named), heard, end, dialer.map(|(key, _)| key));
         }
     }
 
     fn heard_cold(
         &mut self,
-        place: Place,
+        (place, named): (Place, Option<Place>),
         heard: &Heard,
         end: &ProbeEnd,
         dialer: Option<PublicKey>,
     ) {
-        let named = match end.answer {
-            ProbeAnswer::Dialed { dialer, .. } => dialer,
-            _ => None,
-        };
-        self.avoid.extend(dialer.or(named));
+        self.avoid.extend(dialer.or_else(|| named_dialer(end)));
         match heard {
             Heard::Arrived {
                 group,
@@ -228,8 +227,9 @@ impl Round {
                 self.cold_done.insert(place);
                 return;
             }
-            Heard::FailedCold { .. } => {
+            Heard::FailedCold { .. } if !self.cold_blamed.contains(&place) => {
                 self.cold_lost.insert(place);
+                self.cold_blamed.extend(named);
             }
             _ => {}
         }
@@ -391,10 +391,8 @@ impl Plan {
             return Step::Over;
         }
         loop {
-            let hour = self.settings.timing.hour();
-            let votes = || tracked.votes.canaries.fresh(now, hour);
-            let arrived = votes().filter(|(_, has_arrived)| **has_arrived).count();
-            let lost = votes().count() - arrived;
+            let ttl = tracked.canary_ttl(round.quorum, now, self.settings.timing);
+            let (arrived, lost) = tracked.votes.canaries_within(ttl, now);
             let missing = CANARIES_NEEDED.saturating_sub(arrived);
             if lost >= round.quorum.failed || missing <= round.out.len() {
                 break;
@@ -449,7 +447,10 @@ impl Plan {
         let ranked = places.map(|place| {
             let is_warm = self.book.warm_until(place, family, now).is_some();
             let has_served = round.cold_done.contains(&place);
+            // To believe in a filter it takes as many probers, not as many strangers.
+            let has_lost = round.purpose == Purpose::Keep && round.cold_lost.contains(&place);
             let rank = match (is_warm, has_served) {
+                _ if has_lost => 4,
                 (true, false) => 0,
                 (false, _) if are_many_left => 1,
                 (true, true) => 2,
@@ -483,7 +484,8 @@ impl Plan {
     }
 
     fn pick_for_canary(&mut self, tracked: &Tracked, round: &Round, now: Instant) -> Pick {
-        let (family, hour) = (tracked.family, self.settings.timing.hour());
+        let family = tracked.family;
+        let ttl = tracked.canary_ttl(round.quorum, now, self.settings.timing);
         let places = self.book.places().filter(|place| {
             let Some(group) = self.book.group(*place, family) else {
                 return false;
@@ -491,7 +493,7 @@ impl Plan {
             let is_done = tracked
                 .votes
                 .canaries
-                .fresh(now, hour)
+                .fresh(now, ttl)
                 .any(|(done, _)| *done == group);
             !round.canaries_asked.contains(place)
                 && !is_done
@@ -534,6 +536,14 @@ impl Plan {
             Some((.., place)) => Pick::Now(place),
             None => Pick::Nobody,
         }
+    }
+}
+
+/// Who dialed, by the prober's word.
+pub(super) const fn named_dialer(end: &ProbeEnd) -> Option<PublicKey> {
+    match end.answer {
+        ProbeAnswer::Dialed { dialer, .. } => dialer,
+        _ => None,
     }
 }
 

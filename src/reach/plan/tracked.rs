@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     book::{Path, Place},
+    decide::CANARIES_NEEDED,
     judge::Family,
     quorum::Quorum,
     reason::{Change, Reason},
@@ -104,6 +105,8 @@ pub(super) struct Tracked {
     /// Rounds in a row in which too many networks dissented.
     pub(super) dissent_rounds: u32,
     pub(super) hold_until: Option<Instant>,
+    /// When there are strangers again, where the next round waits for them.
+    pub(super) strangers_at: Option<Instant>,
     pub(super) claim_changes: VecDeque<Instant>,
 }
 
@@ -226,6 +229,25 @@ impl Tracked {
         self.votes.standing_arrivals(now, timing).next().is_none() && young >= quorum.failed
     }
 
+    /// Whether fresh ports of an accepted translation are not reached any more, while the
+    /// listener's may be: then it became the forwarding of a port.
+    pub(super) fn is_port_alone(&self, quorum: Quorum, now: Instant, timing: Timing) -> bool {
+        let (arrived, lost) = self.votes.canaries_within(timing.hour(), now);
+        !self.is_local() && lost >= quorum.failed && arrived < CANARIES_NEEDED
+    }
+
+    /// How old the canaries may be by which a round goes. One that is to confirm that they are
+    /// lost sends its own.
+    pub(super) fn canary_ttl(&self, quorum: Quorum, now: Instant, timing: Timing) -> Duration {
+        let is_doubted = matches!(&self.standing, Standing::Open(keep) if keep.doubts > 0);
+        match self.last_round_at {
+            Some(begun) if is_doubted && self.is_port_alone(quorum, now, timing) => {
+                now.saturating_duration_since(begun)
+            }
+            _ => timing.hour(),
+        }
+    }
+
     /// Whether more than a third of six networks or more say that they cannot reach it.
     pub(super) fn is_dissented(&self, now: Instant, timing: Timing) -> bool {
         let failed = self.votes.standing_failures(now, timing).count();
@@ -239,8 +261,9 @@ impl Tracked {
     }
 
     /// Nothing known holds any more.
-    pub(super) fn reset(&mut self, change: Change, now: Instant) {
-        self.generation += 1;
+    pub(super) fn reset(&mut self, change: Change, generation: u64, now: Instant) {
+        self.generation = generation;
+        self.strangers_at = None;
         self.votes = Votes {
             refusals: self.votes.refusals,
             ..Votes::default()

@@ -150,6 +150,17 @@ impl Votes {
         self.arrivals.put(group, arrival, now);
     }
 
+    /// Networks younger than `ttl` that reached a fresh port, and that did not.
+    pub(super) fn canaries_within(&self, ttl: Duration, now: Instant) -> (usize, usize) {
+        let votes = || self.canaries.fresh(now, ttl);
+        let arrived = votes().filter(|(_, has_arrived)| **has_arrived).count();
+        (arrived, votes().count() - arrived)
+    }
+
+    pub(super) fn forget_arrived_canaries(&mut self) {
+        self.canaries.0.retain(|_, (has_arrived, _)| !*has_arrived);
+    }
+
     pub(super) fn discard(&mut self, from: IpAddr, why: String, at: Instant) {
         if self.discarded.len() >= limits::PLAN_DISCARDED_MAX {
             self.discarded.pop_front();

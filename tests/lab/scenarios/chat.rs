@@ -20,6 +20,7 @@ pub(super) fn run(scale: f64) -> Outcome<String> {
     let pace = Pace {
         scale,
         for_seconds: 450,
+        shows: false,
     };
     let status = settle(&mut stage, &row, pace)?;
     let (folder, server) = (stage.folder(), "192.168.1.10:1320");

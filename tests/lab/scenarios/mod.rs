@@ -3,13 +3,14 @@
 mod abuse;
 mod attacker;
 mod chat;
+mod check;
 mod moving;
 mod records;
 
 use crate::Outcome;
 
 /// What there is.
-pub(crate) const NAMES: [&str; 3] = ["abuse", "client-behind-nat", "chat-behind-nat"];
+pub(crate) const NAMES: [&str; 4] = ["abuse", "client-behind-nat", "chat-behind-nat", "check"];
 
 /// The scenario of that name.
 pub(crate) fn named(name: &str) -> Option<&'static str> {
@@ -21,6 +22,7 @@ pub(crate) fn play(name: &str, scale: f64) -> Outcome<String> {
     match name {
         "abuse" => abuse::run(),
         "client-behind-nat" => moving::run(scale),
+        "check" => check::run(scale),
         _ => chat::run(scale),
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn run(scale: f64) -> Outcome<String> {
     let pace = Pace {
         scale,
         for_seconds: 0,
+        shows: false,
     };
     settle(&mut stage, &row, pace)?;
     let folder = stage.folder();

@@ -207,15 +207,14 @@ fn a_bound_address_that_is_gone_is_told_by_name() {
 }
 
 #[test]
-fn another_interface_only_makes_the_server_look_again() {
+fn another_gateway_only_makes_the_server_look_again() {
     let (mut world, _) = public();
     let asks = world.asks.len();
     world.run(minutes(2));
     for number in 0..50 {
-        world.tell(Event::Facts(facts(&[
-            SERVER,
-            &format!("172.17.0.{number}"),
-        ])));
+        let mut moved = facts(&[SERVER]);
+        moved.gateways = vec![IpAddr::from([21, 7, 0, number])];
+        world.tell(Event::Facts(moved));
         world.run(Duration::from_secs(1));
     }
     assert!(world.is_open());

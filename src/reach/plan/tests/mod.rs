@@ -1,6 +1,7 @@
 //! A simulated world: probers with their manners, a network, and a clock that is moved by hand.
 
 mod changes;
+mod churn;
 mod random;
 mod rows;
 mod world;

@@ -218,6 +218,12 @@ impl World {
         self.now - since
     }
 
+    /// Lets time pass until somebody is asked.
+    pub(super) fn run_to_first_ask(&mut self) {
+        let end = self.now + minutes(5);
+        assert!(self.run_until(end, |world| !world.asks.is_empty()));
+    }
+
     fn run_until(&mut self, end: Instant, is_done: impl Fn(&Self) -> bool) -> bool {
         for _ in 0..200_000 {
             if is_done(self) {
