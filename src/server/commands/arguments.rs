@@ -73,7 +73,7 @@ pub(super) struct ReportArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct WitnessArguments {
-    /// Address and UDP port to listen on (repeatable) [default: [::]:1320 and 0.0.0.0:1320]
+    /// Address and UDP port to listen on (repeatable) [default: every address, port 1320]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Vec<SocketAddr>,
     /// File of the witness's secret key; made if it is not there
