@@ -91,6 +91,11 @@ impl Arguments {
         Ok(arguments)
     }
 
+    /// Whether rows were named by number.
+    pub(crate) fn names_rows(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
     /// Whether anything is to be done: names that are no row's are those of other tests.
     pub(crate) fn chooses_any(&self, rows: &[Row]) -> bool {
         rows.iter().any(|row| self.chooses(row))

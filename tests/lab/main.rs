@@ -22,6 +22,7 @@
 //! cargo test --release --test lab -- --rows 1-10,40 --jobs 2   some rows
 //! cargo test --release --test lab -- --selftest                the topologies alone
 //! cargo test --release --test lab -- hunt --repeat 20          rows in which a false PUBLIC lurks
+//! cargo test --release --test lab -- hunt --rows 46            the same with other rows
 //! cargo test --release --test lab -- abuse                     a scene beside the table
 //! cargo test --release --test lab -- list                      what there is
 //! ```

@@ -214,9 +214,11 @@ fn print_table(rows: &[Row], done: &[Done]) -> usize {
     failed
 }
 
-/// Rows in which a false PUBLIC lurks, each played many times, and watched for longer.
+/// Rows in which a false PUBLIC lurks, or those that were named, each played many times, and watched
+/// for longer.
 fn hunt(rows: &[Row], arguments: &Arguments) -> bool {
-    let hunted: Vec<&Row> = rows.iter().filter(|row| HUNTED.contains(&row.id)).collect();
+    let is_hunted = |row: &&Row| arguments.names_rows() || HUNTED.contains(&row.id);
+    let hunted: Vec<&Row> = rows.iter().filter(is_hunted).collect();
     let repeat = arguments.repeat;
     let runs: Vec<(usize, &Row)> = (0..repeat)
         .flat_map(|run| hunted.iter().map(move |row| (run, *row)))

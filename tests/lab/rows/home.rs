@@ -148,7 +148,8 @@ fn prove_symmetric(scene: &Scene) -> Outcome {
 fn cone(mut world: World, lifetime: &str) -> Built {
     let sets =
         format!("set open {{ type inet_service; flags dynamic,timeout; timeout {lifetime}; }}");
-    let forward = "iifname lan udp sport 1-65535 update @open { udp sport }";
+    // Answers do not keep a port open, or it would never be forgotten while it is tested.
+    let forward = "iifname lan ct state new udp sport 1-65535 update @open { udp sport }";
     let prerouting = format!("iifname wan udp dport @open dnat ip to {LAN}");
     home(&mut world, &nat(&sets, forward, &prerouting, "masquerade"))?;
     world.at("s").ip("address add 192.168.1.11/24 dev eth0")?;
@@ -197,11 +198,15 @@ fn prove_stale(scene: &Scene) -> Outcome {
     let before = world.bind("s", BOUND)?;
     before.send(address("31.9.0.2:9"))?;
     drop(before);
-    reached(world, DIALED, "s", BOUND)
+    reached(world, DIALED, "s", BOUND)?;
+    forget(scene)?;
+    shut(world, DIALED, "s", BOUND)
 }
 
 fn forget(scene: &Scene) -> Outcome {
-    scene.world.at("rtr").nft("flush set inet nat open")
+    // For good: a last packet of a connection that the router forgot, too, would open the port again.
+    let rules = "flush chain inet nat prerouting\nflush set inet nat open";
+    scene.world.at("rtr").nft(rules)
 }
 
 /// Two probers are contacted from the server's port: no more than could lie. The others are not.
