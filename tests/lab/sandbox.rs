@@ -10,6 +10,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::process::geteuid;
 
@@ -119,9 +121,14 @@ pub(crate) fn folder() -> &'static Path {
 
 /// Removes what was written.
 pub(crate) fn clear() {
-    // What cannot be removed stays in the system's folder for temporary files.
-    if let Some(folder) = FOLDER.get() {
-        drop(std::fs::remove_dir_all(folder));
+    let Some(folder) = FOLDER.get() else { return };
+    // After a signal, programs may still be making files. What cannot be removed even so stays in
+    // the system's folder for temporary files.
+    for _ in 0..20 {
+        if std::fs::remove_dir_all(folder).is_ok() {
+            return;
+        }
+        sleep(Duration::from_millis(50));
     }
 }
 
