@@ -144,6 +144,11 @@ impl World {
         format!("{:.0}ms", f64::from(real_seconds) * self.scale * 1_000.0)
     }
 
+    /// Whether time is not shortened.
+    pub(crate) fn has_full_time(&self) -> bool {
+        self.scale >= 1.0
+    }
+
     /// A UDP socket in `host`, bound to `address`.
     pub(crate) fn bind(&self, host: &str, address: &str) -> Outcome<Port> {
         Port::bind(self.at(host), address)
