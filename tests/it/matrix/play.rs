@@ -395,7 +395,8 @@ impl Watcher {
             }
             let stored = self.talk.take(id);
             if let Some(wave) = wave {
-                self.expect_all(stock, wave, &stored, "wide SUBSCRIBE, stored", findings);
+                let path = format!("SUBSCRIBE, stored, {}", element(id));
+                self.expect_all(stock, wave, &stored, &path, findings);
             }
         }
     }
@@ -406,7 +407,8 @@ impl Watcher {
             for id in live_ids(stock) {
                 self.await_last_ones(stock, wave, id).await;
                 let came = self.talk.take(id);
-                self.expect_all(stock, wave, &came, "SUBSCRIBE, live", findings);
+                let path = format!("SUBSCRIBE, live, {}", element(id));
+                self.expect_all(stock, wave, &came, &path, findings);
             }
         }
         // The first wave is the early ones', the second the late ones'.
@@ -533,8 +535,8 @@ impl Watcher {
             }
         });
         let queries: Vec<_> = queries.collect();
-        for (query, said) in queries.iter().zip(self.talk.ask(&queries).await) {
-            let path = format!("{query:?}");
+        for (id, said) in (FIRST_LIVE..).zip(self.talk.ask(&queries).await) {
+            let path = format!("QUERY of all, {}", element(id));
             self.expect_all(stock, 0, &said, &path, findings);
         }
     }
@@ -585,6 +587,13 @@ impl Watcher {
 
 fn live_ids(stock: &Stock) -> impl Iterator<Item = u16> + use<> {
     (FIRST_LIVE..).take(stock.wide.len())
+}
+
+/// What the filter in that place of [`asks::for_all`] has.
+fn element(id: u16) -> String {
+    let place = usize::from(id - FIRST_LIVE);
+    let element = place.checked_sub(1).map(|place| asks::ELEMENTS[place]);
+    element.map_or_else(|| "no element".to_owned(), |it| format!("{it:?}"))
 }
 
 fn has(replies: &[Bytes], record: &Record) -> bool {
