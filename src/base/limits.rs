@@ -227,6 +227,25 @@ pub const PAGE_MAX_BYTES: usize = 128 << 10;
 /// Time a reader works on one page before it lets others in.
 pub const PAGE_TIME_BUDGET: Duration = Duration::from_millis(10);
 
+/// What reading a record from the log and holding a filter against it costs, measured in steps from
+/// one key of the index to the next.
+pub const RECORD_COST_KEYS: u32 = 8;
+
+/// What one page costs at most: 4 096 records that are read.
+pub const PAGE_MAX_COST_KEYS: u64 = 4_096 * RECORD_COST_KEYS as u64;
+
+/// What the first pages of a request cost together before its further ones stand in the queue of
+/// those that read much: 256 records, or the newest posts of a hundred authors.
+pub const SHORT_READ_COST_KEYS: u64 = 256 * RECORD_COST_KEYS as u64;
+
+/// Records that a query may look at without delivering them, before it is closed with `TOO_OPEN`
+/// (configuration `limits.query_scan`): half a second of one processor.
+pub const QUERY_SCAN_MAX: u32 = 250_000;
+
+/// How many times as many a query may look at that asks for what was received since some time:
+/// whoever was away goes on so, and may have missed much.
+pub const QUERY_SCAN_RESUMED_FACTOR: u64 = 4;
+
 /// Records a QUERY without a limit delivers before it is closed with `TOO_OPEN`
 /// (configuration `limits.query_results`).
 pub const QUERY_RESULTS_MAX: u32 = 1_000_000;
@@ -242,6 +261,23 @@ pub const READERS_MAX: usize = 4;
 
 /// Of these, most that one connection has at a time, so that others always get in.
 pub const CONNECTION_READERS_MAX: usize = 2;
+
+/// Of these, most that the connections of one address have at a time; in IPv6 of a /64.
+pub const ADDRESS_READERS_MAX: usize = READERS_MAX - 1;
+
+/// Threads for the further pages of reads that have had [`SHORT_READ_COST_KEYS`]. Each rests half
+/// of the time, so at most one processor works on them.
+pub const SCANNERS_MAX: usize = 2;
+
+/// How far these threads stand back for others: each gets about a tenth of what any other thread
+/// gets, and all of what nobody wants.
+pub const SCANNER_NICENESS: i32 = 10;
+
+/// Pages of long reads that one connection has in their queue at a time.
+pub const CONNECTION_SCANS_MAX: usize = 1;
+
+/// The same for the connections of one address.
+pub const ADDRESS_SCANS_MAX: usize = 1;
 
 /// Free space under which submissions are turned away (configuration `store.free_space_floor`).
 pub const FREE_SPACE_FLOOR_BYTES: u64 = 1 << 30;

@@ -83,6 +83,21 @@ impl Limits {
                 raw.query_results,
                 1..=i64::from(u32::MAX),
             )?,
+            query_scan: integer(
+                "limits.query_scan",
+                raw.query_scan,
+                1_000..=i64::from(u32::MAX),
+            )?,
+            refuse_wide_filters: word(
+                "limits.wide_filters",
+                &raw.wide_filters,
+                |word| match word {
+                    "serve" => Some(false),
+                    "refuse" => Some(true),
+                    _ => None,
+                },
+                "\"serve\", \"refuse\"",
+            )?,
             network_threads: threads("limits.network_threads", raw.network_threads)?,
             verify_threads: threads("limits.verify_threads", raw.verify_threads)?,
         })

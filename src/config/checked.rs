@@ -98,6 +98,10 @@ pub struct Limits {
     pub connections: usize,
     /// Records that one query delivers at most.
     pub query_results: u32,
+    /// Records that one query may look at without delivering them.
+    pub query_scan: u32,
+    /// Whether a filter without a narrow element is refused.
+    pub refuse_wide_filters: bool,
     /// Threads of the network.
     pub network_threads: usize,
     /// Threads that check signatures.

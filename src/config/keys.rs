@@ -71,6 +71,8 @@ pub const KEYS: &[Key] = &[
     key("reachability.time_scale", Form::Number),
     key("limits.connections", Form::Integer),
     key("limits.query_results", Form::Integer),
+    key("limits.query_scan", Form::Integer),
+    key("limits.wide_filters", Form::Text),
     key("limits.network_threads", Form::Integer),
     key("limits.verify_threads", Form::Integer),
     key("store.free_space_floor", Form::Integer),

@@ -58,6 +58,8 @@ pub(super) struct RawApplication {
 pub(super) struct RawLimits {
     pub(super) connections: i64,
     pub(super) query_results: i64,
+    pub(super) query_scan: i64,
+    pub(super) wide_filters: String,
     pub(super) network_threads: i64,
     pub(super) verify_threads: i64,
 }
@@ -133,6 +135,8 @@ impl Default for RawLimits {
         Self {
             connections: integer(limits::CONNECTIONS_MAX),
             query_results: integer(limits::QUERY_RESULTS_MAX),
+            query_scan: integer(limits::QUERY_SCAN_MAX),
+            wide_filters: "serve".to_owned(),
             network_threads: 0,
             verify_threads: 0,
         }

@@ -65,6 +65,7 @@ fn source(records: &Records) -> Arc<Source> {
         store: records.store.clone(),
         fanout: records.fanout.clone(),
         results_max: records.query_results_max,
+        scan_max: records.query_scan_max,
     })
 }
 
@@ -118,7 +119,7 @@ impl<C: Carrier> Connection<C> {
         let requester = Requester::new(
             peer,
             Arc::clone(&shared.directory),
-            shared.readers.for_connection(),
+            shared.readers.for_connection(arrival.remote.ip()),
         );
         Self {
             session: Arc::new(session::Connection::new(

@@ -20,6 +20,7 @@
 
 mod connection;
 mod door;
+mod effort;
 mod error;
 mod gets;
 mod ingest;

@@ -44,6 +44,8 @@ pub struct Records {
     pub ingest: Arc<dyn Ingest>,
     /// Records a request without a limit delivers before it is closed with `TOO_OPEN`.
     pub query_results_max: u32,
+    /// Records a request may look at without delivering them before it is closed with `TOO_OPEN`.
+    pub query_scan_max: u32,
 }
 
 impl fmt::Debug for Services {
@@ -59,6 +61,7 @@ impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("query_results_max", &self.query_results_max)
+            .field("query_scan_max", &self.query_scan_max)
             .finish_non_exhaustive()
     }
 }

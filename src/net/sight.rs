@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::readers::ReaderPanicked;
+use super::readers::{Lane, ReaderPanicked};
 use super::requester::Requester;
 use crate::base::Role;
 use crate::session::Settings;
@@ -40,9 +40,10 @@ impl Sight {
     /// [`ReaderPanicked`].
     pub(super) async fn read<T: Send + 'static>(
         &self,
+        lane: Lane,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
-        self.requester.readers().run(work).await
+        self.requester.readers().run(lane, work).await
     }
 
     /// Looks again for whom the peer speaks, if that may have changed.

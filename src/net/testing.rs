@@ -213,6 +213,7 @@ impl Behind {
                 directory: Arc::clone(&self.directory),
                 ingest: Arc::clone(&self.ingest) as Arc<dyn Ingest>,
                 query_results_max: 1_000,
+                query_scan_max: 100_000,
             }),
             info: Arc::new(GateInfo),
             probing: Arc::clone(&self.probing) as Arc<dyn Probing>,
@@ -238,6 +239,7 @@ impl Behind {
             store: self.store.clone(),
             fanout: self.fanout.clone(),
             results_max,
+            scan_max: 100_000,
         })
     }
 

@@ -300,7 +300,7 @@ impl Core {
         Arc::new(Settings {
             gate,
             rules: Arc::clone(&self.rules),
-            refuse_wide_filters: false,
+            refuse_wide_filters: self.config.limits.refuse_wide_filters,
         })
     }
 
@@ -358,6 +358,7 @@ impl Core {
                     arrivals: Arc::clone(&self.arrivals),
                 }),
                 query_results_max: self.config.limits.query_results,
+                query_scan_max: self.config.limits.query_scan,
             }),
             info: Arc::clone(&self.info) as Arc<_>,
             probing,

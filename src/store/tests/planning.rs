@@ -1,10 +1,13 @@
 //! Which index a query is answered from.
 
+use std::time::Duration;
+
 use super::support::{Scene, UNIQUE, VERSIONED, build, key, kind, time};
 use crate::{
     base::{Seq, limits},
     store::{
         Cursor, Table,
+        budget::Clock,
         cursor::Wants,
         keys::Run,
         planner::{self, Range, Start},
@@ -45,7 +48,8 @@ fn scene() -> Scene {
 
 fn chosen(scene: &Scene, filter: FilterBuilder) -> String {
     let wants = Wants::Filter(filter.build().unwrap());
-    match planner::start(&scene.store.view(), &wants, Seq::MAX).unwrap() {
+    let mut clock = Clock::start(Duration::MAX, u64::MAX);
+    match planner::start(&scene.store.view(), &wants, Seq::MAX, &mut clock).unwrap() {
         Start::Nothing => "nothing".to_owned(),
         Start::Walk(first, last) => format!("log {first} to {last}"),
         Start::Merge(plan) => {
