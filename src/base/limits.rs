@@ -127,7 +127,7 @@ pub const RATE_SUBMISSIONS_BURST: u32 = 5_000;
 pub const RATE_BYTES_PER_SECOND: u32 = 4 << 20;
 
 /// Rows that are looked at for one address in a second (configuration `rates.query_rows`).
-pub const RATE_QUERY_ROWS_PER_SECOND: u32 = 50_000;
+pub const RATE_QUERY_ROWS_PER_SECOND: u32 = 20_000;
 
 /// Seconds' worth of a rate that may be used at once (configuration `rates.burst`).
 pub const RATE_BURST_SECONDS: u32 = 10;

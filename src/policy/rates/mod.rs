@@ -31,7 +31,9 @@ use self::counters::add;
 use self::gcra::{Cell, Meter, Ticks};
 use self::rules::{Household, Origin};
 use self::table::{Account, Table};
-use crate::base::limits::{RATE_DEBT_MAX, RATE_ENTRIES_MAX, RATE_PATIENCE, RATE_REFUSALS_FACTOR};
+use crate::base::limits::{
+    BANNED_TOLD_PER_SECOND, RATE_DEBT_MAX, RATE_ENTRIES_MAX, RATE_PATIENCE, RATE_REFUSALS_FACTOR,
+};
 use crate::wire::PublicKey;
 
 /// What every peer has used. One for a server.
@@ -48,6 +50,8 @@ struct Books {
     rules: RateRules,
     origins: Table<Origin>,
     keys: Table<PublicKey>,
+    /// Banned peers that were told so.
+    told: Cell,
 }
 
 /// What becomes of a request.
@@ -98,6 +102,7 @@ impl Rates {
                 rules,
                 origins: Table::new(RATE_ENTRIES_MAX),
                 keys: Table::new(RATE_ENTRIES_MAX),
+                told: Cell::default(),
             }),
             counters: Counters::default(),
         }
@@ -170,6 +175,7 @@ impl Rates {
             rules,
             origins,
             keys,
+            told: _,
         } = &mut *books;
         let has_room =
             |account: &Account, max: Option<u32>| max.is_none_or(|max| account.connections < max);
@@ -265,6 +271,25 @@ impl Rates {
         wait.span()
     }
 
+    /// Counts a connection of a banned peer. Whether it may be let in for a moment, to be told: there
+    /// is one allowance for all of them together.
+    pub fn may_tell_banned(&self, now: Instant) -> bool {
+        add(&self.counters.banned);
+        let ticks = self.ticks(now);
+        let meter = Meter::of(Allowance {
+            per_second: BANNED_TOLD_PER_SECOND.into(),
+            burst: BANNED_TOLD_PER_SECOND.into(),
+        });
+        let told = &mut self.books().told;
+        match meter.map_or(Some(*told), |meter| meter.used(*told, ticks, 1)) {
+            Some(used) => {
+                *told = used;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Addresses and keys that are counted one by one at this moment.
     #[must_use]
     pub fn entries(&self) -> usize {
@@ -289,6 +314,7 @@ impl Books {
             rules,
             origins,
             keys,
+            told: _,
         } = self;
         let origin = asker.origin();
         let of_origin = Line {
