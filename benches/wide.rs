@@ -59,6 +59,13 @@ const RATIO_MAX: f64 = 2.0;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const RATES: [&str; 4] = [
+    "rates.handshakes=0",
+    "rates.submissions=0",
+    "rates.bytes=0",
+    "rates.query_rows=0",
+];
+
 /// The well-behaved client's own address.
 const POLITE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
@@ -353,7 +360,10 @@ impl Server {
         let program = std::env::var("WIDE_SERVER");
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_mosaicd").to_owned());
         let mut child = Command::new(program)
-            .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--dev", "--listen", "127.0.0.1:0"])
+            // Without rates: what is measured must hold before they take hold.
+            .args(RATES.iter().flat_map(|rate| ["--set", rate]))
+            .arg("--data")
             .arg(folder.join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

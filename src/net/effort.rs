@@ -78,18 +78,19 @@ impl Effort {
                 Lane::Short => short,
                 Lane::Long => PAGE_MAX_COST_KEYS,
             },
+            paced: self.lane() == Lane::Long,
             ..PageBudget::default()
         }
     }
 
-    /// Reads a page on the share of the pool that `sight` has.
+    /// Reads a page on the share of the pool that `sight` has. `work` also returns what it cost.
     ///
     /// # Errors
     /// [`ReaderPanicked`].
     pub(super) async fn read<T: Send + 'static>(
         &self,
         sight: &Sight,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce() -> (T, u64) + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
         sight.read(self.lane(), work).await
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::effort::Effort;
 use super::requests::{Request, Stop};
 use crate::base::Seq;
-use crate::base::limits::GET_GROUP_MAX_RECORDS;
+use crate::base::limits::{GET_GROUP_MAX_RECORDS, SHORT_READ_COST_KEYS};
 use crate::store::{Cursor, Entry, PageBudget, Store, StoreError};
 use crate::wire::{Address, Record, RecordId, Reference};
 
@@ -65,14 +65,17 @@ impl Gets {
         // The session bounds the references, so looking for them is not in vain.
         let mut effort = effort.more(self.wanted.len(), REFERENCE_COST_KEYS);
         while !self.is_done() {
-            let place = request.place().await?;
+            let place = request.turn().await?;
             request.sight.refresh().await;
             let store = request.source.store.clone();
             let sight = Arc::clone(&request.sight);
-            let budget = effort.budget();
+            let mut budget = effort.budget();
+            // Looking for one reference does not rest in between.
+            budget.cost_keys = budget.cost_keys.min(SHORT_READ_COST_KEYS);
             let work = move || {
                 let page = self.page(&store, &|entry| sight.sees(entry), budget);
-                page.map(|page| (self, page))
+                let cost_keys = page.as_ref().map_or(0, |(_, cost_keys)| *cost_keys);
+                (page.map(|page| (self, page)), cost_keys)
             };
             let (gets, (records, cost_keys)) = effort.read(&request.sight, work).await??;
             self = gets;
@@ -156,6 +159,7 @@ impl Group {
             rows: self.left.min(page.left.rows),
             bytes: page.left.bytes,
             cost_keys: page.left.cost_keys,
+            paced: page.left.paced,
             time: page.ends.saturating_duration_since(Instant::now()),
         };
         let found = page.store.page(&mut self.cursor, page.sees, budget)?;

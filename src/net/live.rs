@@ -8,7 +8,7 @@ use super::stored::records;
 use crate::base::Seq;
 use crate::base::limits::{PAGE_MAX_BYTES, PAGE_MAX_RECORDS};
 use crate::fanout::{Delivery, Subscription};
-use crate::store::{Entry, LogPage, StoreError};
+use crate::store::{Entry, LogPage};
 
 /// Delivers what arrives until the request is cancelled.
 ///
@@ -57,7 +57,7 @@ async fn catch_up(
     // A subscription promises everything, so what it missed is read to the end.
     let mut effort = Effort::unbounded();
     loop {
-        let place = request.place().await?;
+        let place = request.turn().await?;
         let page = log_page(request, subscription, after, &effort).await?;
         effort.add(page.cost_keys, page.entries.len())?;
         let is_at_end = page.next <= after;
@@ -87,12 +87,15 @@ async fn log_page(
     let sight = Arc::clone(&request.sight);
     let filter = subscription.filter().clone();
     let budget = effort.budget();
-    let work = move || -> Result<LogPage, StoreError> {
-        let mut page = store.read_log(after, budget)?;
-        page.entries.retain(|entry| {
-            filter.matches(&entry.record.view(), entry.received) && sight.sees(entry)
-        });
-        Ok(page)
+    let work = move || {
+        let mut page = store.read_log(after, budget);
+        if let Ok(page) = &mut page {
+            page.entries.retain(|entry| {
+                filter.matches(&entry.record.view(), entry.received) && sight.sees(entry)
+            });
+        }
+        let cost_keys = page.as_ref().map_or(0, |page| page.cost_keys);
+        (page, cost_keys)
     };
     Ok(effort.read(&request.sight, work).await??)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::readers::{Lane, ReaderPanicked};
 use super::requester::Requester;
+use super::toll::Toll;
 use crate::base::Role;
 use crate::session::Settings;
 use crate::store::Entry;
@@ -14,6 +15,8 @@ use crate::store::Entry;
 pub(super) struct Sight {
     pub(super) settings: Arc<Settings>,
     pub(super) requester: Arc<Requester>,
+    /// What the connection is charged for.
+    pub(super) toll: Arc<Toll>,
     /// The role the stream is bound to.
     pub(super) bound: Option<Role>,
     /// The one application the stream is bound to.
@@ -34,15 +37,22 @@ impl Sight {
         !self.requester.is_fresh() || self.sees(entry)
     }
 
-    /// Runs `work` on the connection's share of the pool that reads the store.
+    /// Runs `work` on the connection's share of the pool that reads the store, at its peer's expense:
+    /// `work` also returns what it cost, as [`PageBudget`](crate::store::PageBudget) counts.
     ///
     /// # Errors
     /// [`ReaderPanicked`].
     pub(super) async fn read<T: Send + 'static>(
         &self,
         lane: Lane,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce() -> (T, u64) + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
+        let toll = Arc::clone(&self.toll);
+        let work = move || {
+            let (done, cost_keys) = work();
+            toll.page(cost_keys);
+            done
+        };
         self.requester.readers().run(lane, work).await
     }
 

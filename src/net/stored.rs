@@ -47,7 +47,7 @@ impl Stored {
         let mut left = wanted.min(cap);
         while left > 0 {
             // A place first: a page that is read has somewhere to go.
-            let place = request.place().await?;
+            let place = request.turn().await?;
             let (next, page) = read_page(request, cursor, left, &effort).await?;
             cursor = next;
             left = left.saturating_sub(page.entries.len());
@@ -74,6 +74,7 @@ async fn is_exhausted(
     mut effort: Effort,
 ) -> Result<bool, Stop> {
     loop {
+        request.sight.toll.rest().await;
         let (next, page) = read_page(request, cursor, 1, &effort).await?;
         cursor = next;
         if !page.entries.is_empty() {
@@ -102,7 +103,8 @@ async fn read_page(
     };
     let work = move || {
         let page = store.page(&mut cursor, &|entry| sight.sees(entry), budget);
-        page.map(|page| (cursor, page))
+        let cost_keys = page.as_ref().map_or(0, |page| page.cost_keys);
+        (page.map(|page| (cursor, page)), cost_keys)
     };
     Ok(effort.read(&request.sight, work).await??)
 }

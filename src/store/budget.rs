@@ -1,5 +1,6 @@
 //! How long one page of work may take.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::base::limits;
@@ -19,6 +20,9 @@ pub struct PageBudget {
     pub cost_keys: u64,
     /// Time after which the page ends, with what it has.
     pub time: Duration,
+    /// Whether the thread rests, again and again, for as long as it worked: then whoever waits for
+    /// the processor or the disk gets them within [`limits::PACED_BURST`].
+    pub paced: bool,
 }
 
 impl Default for PageBudget {
@@ -28,6 +32,7 @@ impl Default for PageBudget {
             bytes: limits::PAGE_MAX_BYTES,
             cost_keys: limits::PAGE_MAX_COST_KEYS,
             time: limits::PAGE_TIME_BUDGET,
+            paced: false,
         }
     }
 }
@@ -39,16 +44,20 @@ pub(super) struct Clock {
     worked: u32,
     cost_keys: u64,
     cost_max_keys: u64,
+    /// Where the thread rests at times: when it last did.
+    rested: Option<Instant>,
 }
 
 impl Clock {
     /// Starts the time of a page; one that is too long to tell never ends.
-    pub(super) fn start(time: Duration, cost_max_keys: u64) -> Self {
+    pub(super) fn start(budget: PageBudget) -> Self {
+        let now = Instant::now();
         Self {
-            deadline: Instant::now().checked_add(time),
+            deadline: now.checked_add(budget.time),
             worked: 0,
             cost_keys: 0,
-            cost_max_keys,
+            cost_max_keys: budget.cost_keys,
+            rested: budget.paced.then_some(now),
         }
     }
 
@@ -60,10 +69,16 @@ impl Clock {
             return false;
         }
         self.worked = 0;
+        let now = Instant::now();
+        if let Some(rested) = &mut self.rested {
+            let burst = now.saturating_duration_since(*rested);
+            if burst >= limits::PACED_BURST {
+                thread::sleep(burst);
+                *rested = Instant::now();
+            }
+        }
         self.cost_keys >= self.cost_max_keys
-            || self
-                .deadline
-                .is_some_and(|deadline| Instant::now() >= deadline)
+            || self.deadline.is_some_and(|deadline| now >= deadline)
     }
 
     /// Notes work worth that many keys, which is not to be cut off.
@@ -90,9 +105,17 @@ pub(super) const RECORD_KEYS: u32 = limits::RECORD_COST_KEYS;
 mod tests {
     use super::*;
 
+    fn budget(time: Duration, cost_keys: u64) -> PageBudget {
+        PageBudget {
+            cost_keys,
+            time,
+            ..PageBudget::default()
+        }
+    }
+
     #[test]
     fn a_page_without_time_still_does_some_work() {
-        let mut clock = Clock::start(Duration::ZERO, u64::MAX);
+        let mut clock = Clock::start(budget(Duration::ZERO, u64::MAX));
         let steps = (1..).find(|_| clock.is_over(1)).unwrap();
         assert_eq!(steps, LOOK_EVERY_KEYS);
         assert!(!clock.is_over(1));
@@ -101,13 +124,13 @@ mod tests {
 
     #[test]
     fn a_time_too_long_to_tell_never_ends() {
-        let mut clock = Clock::start(Duration::MAX, u64::MAX);
+        let mut clock = Clock::start(budget(Duration::MAX, u64::MAX));
         assert!((0..10_000).all(|_| !clock.is_over(SEEK_KEYS)));
     }
 
     #[test]
     fn a_page_ends_when_its_cost_is_used_up_and_tells_what_it_cost() {
-        let mut clock = Clock::start(Duration::MAX, 100);
+        let mut clock = Clock::start(budget(Duration::MAX, 100));
         let steps = (1..).find(|_| clock.is_over(1)).unwrap();
         assert_eq!(steps, 2 * LOOK_EVERY_KEYS);
         clock.note(1_000);

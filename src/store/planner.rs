@@ -7,7 +7,7 @@
 //! are bounds on places in the log; where few entries lie between them, the log is read instead.
 
 use super::{
-    budget::{Clock, RECORD_KEYS, SEEK_KEYS},
+    budget::{Clock, PageBudget, RECORD_KEYS, SEEK_KEYS},
     cursor::Wants,
     error::{Damage, StoreError},
     keys::{Hit, KindDigest, Run, Secret, Table},
@@ -333,7 +333,11 @@ fn score(view: &View<'_>, plan: &Plan, noted: &mut Clock) -> Result<u64, StoreEr
     };
     let mut source = Source::new(0..sample.ranges.len(), sample.window.first, SAMPLE_HITS);
     let mut keys = view.index(sample.order())?;
-    let mut clock = Clock::start(SAMPLE_TIME, SAMPLE_MAX_COST_KEYS);
+    let mut clock = Clock::start(PageBudget {
+        cost_keys: SAMPLE_MAX_COST_KEYS,
+        time: SAMPLE_TIME,
+        ..PageBudget::default()
+    });
     let mut scan = Scan {
         plan: &sample,
         keys: &mut keys,

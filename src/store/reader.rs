@@ -45,7 +45,7 @@ impl Store {
         let view = self.view();
         let mut hands = Hands {
             view: &view,
-            clock: Clock::start(budget.time, budget.cost_keys),
+            clock: Clock::start(budget),
             keys: None,
         };
         let mut page = Page::default();
@@ -134,6 +134,7 @@ impl Store {
             bytes: usize::MAX,
             cost_keys: u64::MAX,
             time: Duration::MAX,
+            paced: false,
         };
         let mut cursor = Cursor::of(wants, Seq::MAX);
         Ok(self.page(&mut cursor, &|_| true, budget)?.entries)

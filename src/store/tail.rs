@@ -34,7 +34,7 @@ impl Store {
     /// [`StoreError`] if the disk fails or what it holds is damaged.
     pub fn read_log(&self, after: Seq, budget: PageBudget) -> Result<LogPage, StoreError> {
         let view = self.view();
-        let mut clock = Clock::start(budget.time, budget.cost_keys);
+        let mut clock = Clock::start(budget);
         let mut log = view.log()?;
         let mut page = LogPage {
             entries: Vec::new(),

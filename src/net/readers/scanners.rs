@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use crate::base::limits::{SCANNER_NICENESS, SCANNERS_MAX};
+use crate::base::limits::{PACED_BURST, SCANNER_NICENESS, SCANNERS_MAX};
 
 /// A page of a long read. It sends its result itself.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -13,9 +13,10 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 /// Threads that carry out pages of long reads in the order in which they were handed in. Dropping
 /// it waits until the pages that are being read are done; what waits is not begun.
 ///
-/// They stand back for everything else, in two ways. Each rests after a page for as long as it
-/// worked on it, so that the disk is free half of the time; and the system runs them where nobody
-/// else wants the processor, so that a short read or a packet does not wait for the end of a page.
+/// They stand back for everything else, in two ways. Their pages are paced
+/// ([`PageBudget::paced`](crate::store::PageBudget::paced)), so that processor and disk are free half
+/// of the time, and soon. And the system prefers every other thread to them; that alone would not
+/// do, for it lets a thread run for some milliseconds before it looks who else would like to.
 #[derive(Debug)]
 pub(super) struct Scanners {
     jobs: Option<mpsc::Sender<Job>>,
@@ -78,6 +79,7 @@ fn scan(jobs: &Mutex<mpsc::Receiver<Job>>) {
         let began = Instant::now();
         // Its reader is told by the end of its channel, and traces it.
         drop(catch_unwind(AssertUnwindSafe(job)));
-        thread::sleep(began.elapsed());
+        // It rested in between already, except for the end of it.
+        thread::sleep(began.elapsed().min(PACED_BURST));
     }
 }

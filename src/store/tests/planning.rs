@@ -1,13 +1,11 @@
 //! Which index a query is answered from.
 
-use std::time::Duration;
-
 use super::support::{Scene, UNIQUE, VERSIONED, build, key, kind, time};
 use crate::{
     base::{Seq, limits},
     store::{
         Cursor, Table,
-        budget::Clock,
+        budget::{Clock, PageBudget},
         cursor::Wants,
         keys::Run,
         planner::{self, Range, Start},
@@ -48,7 +46,7 @@ fn scene() -> Scene {
 
 fn chosen(scene: &Scene, filter: FilterBuilder) -> String {
     let wants = Wants::Filter(filter.build().unwrap());
-    let mut clock = Clock::start(Duration::MAX, u64::MAX);
+    let mut clock = Clock::start(PageBudget::default());
     match planner::start(&scene.store.view(), &wants, Seq::MAX, &mut clock).unwrap() {
         Start::Nothing => "nothing".to_owned(),
         Start::Walk(first, last) => format!("log {first} to {last}"),
