@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 use super::error::ConfigError;
+use super::rates::Rates;
 use super::raw::RawConfig;
 use super::reachability::Reachability;
 use super::sources::Origin;
@@ -71,6 +72,7 @@ impl Config {
             application_submitters: submitters(&raw.application.submit)?,
             reachability: Reachability::check(&raw.reachability, folder)?,
             limits: Limits::check(raw)?,
+            rates: Rates::check(&raw.rates)?,
             free_space_floor_bytes: integer(
                 "store.free_space_floor",
                 raw.store.free_space_floor,
@@ -90,6 +92,21 @@ impl Limits {
                 "limits.query_results",
                 raw.query_results,
                 1..=i64::from(u32::MAX),
+            )?,
+            query_scan: integer(
+                "limits.query_scan",
+                raw.query_scan,
+                1_000..=i64::from(u32::MAX),
+            )?,
+            refuse_wide_filters: word(
+                "limits.wide_filters",
+                &raw.wide_filters,
+                |word| match word {
+                    "serve" => Some(false),
+                    "refuse" => Some(true),
+                    _ => None,
+                },
+                "\"serve\", \"refuse\"",
             )?,
             network_threads: threads("limits.network_threads", raw.network_threads)?,
             verify_threads: threads("limits.verify_threads", raw.verify_threads)?,
@@ -147,7 +164,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn integer<T: TryFrom<i64>>(
+pub(super) fn integer<T: TryFrom<i64>>(
     key: &'static str,
     value: i64,
     range: RangeInclusive<i64>,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::Table;
 
+use super::rates::Rates;
 use super::reachability::Reachability;
 use super::sources::Origin;
 use crate::base::RoleSet;
@@ -50,6 +51,8 @@ pub struct Config {
     pub reachability: Reachability,
     /// Bounds that depend on the machine.
     pub limits: Limits,
+    /// What a peer may use in a time.
+    pub rates: Rates,
     /// Free bytes on the disk under which submissions are turned away.
     pub free_space_floor_bytes: u64,
     /// What the trace says, and how.
@@ -105,6 +108,10 @@ pub struct Limits {
     pub connections: usize,
     /// Records that one query delivers at most.
     pub query_results: u32,
+    /// Records that one query may look at without delivering them.
+    pub query_scan: u32,
+    /// Whether a filter without a narrow element is refused.
+    pub refuse_wide_filters: bool,
     /// Threads of the network.
     pub network_threads: usize,
     /// Threads that check signatures.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
+use super::rates::RawRates;
 use super::reachability::RawReachability;
 use crate::base::{Role, limits};
 
@@ -28,6 +29,7 @@ pub struct RawConfig {
     pub(super) application: RawApplication,
     pub(super) reachability: RawReachability,
     pub(super) limits: RawLimits,
+    pub(super) rates: RawRates,
     pub(super) store: RawStore,
     pub(super) trace: RawTrace,
 }
@@ -58,6 +60,8 @@ pub(super) struct RawApplication {
 pub(super) struct RawLimits {
     pub(super) connections: i64,
     pub(super) query_results: i64,
+    pub(super) query_scan: i64,
+    pub(super) wide_filters: String,
     pub(super) network_threads: i64,
     pub(super) verify_threads: i64,
 }
@@ -97,6 +101,7 @@ impl Default for RawConfig {
             application: RawApplication::default(),
             reachability: RawReachability::default(),
             limits: RawLimits::default(),
+            rates: RawRates::default(),
             store: RawStore::default(),
             trace: RawTrace::default(),
         }
@@ -133,6 +138,8 @@ impl Default for RawLimits {
         Self {
             connections: integer(limits::CONNECTIONS_MAX),
             query_results: integer(limits::QUERY_RESULTS_MAX),
+            query_scan: integer(limits::QUERY_SCAN_MAX),
+            wide_filters: "serve".to_owned(),
             network_threads: 0,
             verify_threads: 0,
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::readers::Readers;
+use super::readers::{Lane, Readers};
 use crate::base::Role;
 use crate::identity::{Directory, Peer, ScheduleSource, Standing};
 use crate::session::{Reader, Submitter};
@@ -75,7 +75,7 @@ impl Requester {
             return;
         }
         let directory = Arc::clone(&self.directory);
-        let looked_up = self.readers.run(move || {
+        let looked_up = self.readers.run(Lane::Short, move || {
             // The epoch first: a change during the lookup leaves the answer stale, not wrong.
             let epoch = directory.epoch();
             let master = directory.master_of(&key);

@@ -7,6 +7,7 @@ use super::ingest::Ingest;
 use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
+use crate::session::{Bans, Rates};
 use crate::store::Store;
 use crate::wire::InfoReply;
 
@@ -27,8 +28,19 @@ pub struct Services {
     pub info: Arc<dyn InfoSource>,
     /// Who tests the reachability of others, and is told of what shows our own.
     pub probing: Arc<dyn Probing>,
+    /// Who is kept out, and who may use how much.
+    pub admission: Admission,
     /// Connections open at a time, all sockets together.
     pub connections_max: usize,
+}
+
+/// Who is kept out, and who may use how much.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Whom the operator banned.
+    pub bans: Arc<Bans>,
+    /// What everybody may use, and has used.
+    pub rates: Arc<Rates>,
 }
 
 /// What is needed to serve records.
@@ -44,6 +56,8 @@ pub struct Records {
     pub ingest: Arc<dyn Ingest>,
     /// Records a request without a limit delivers before it is closed with `TOO_OPEN`.
     pub query_results_max: u32,
+    /// Records a request may look at without delivering them before it is closed with `TOO_OPEN`.
+    pub query_scan_max: u32,
 }
 
 impl fmt::Debug for Services {
@@ -59,6 +73,7 @@ impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("query_results_max", &self.query_results_max)
+            .field("query_scan_max", &self.query_scan_max)
             .finish_non_exhaustive()
     }
 }

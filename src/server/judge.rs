@@ -104,7 +104,7 @@ impl Judge for RoleJudge {
                 roles,
                 vouched: vouched(standing),
                 submitter: submitter.peer.key().copied(),
-                held: entry.held,
+                held: false,
                 charges: Vec::new(),
             },
             Err(refusal) => {

@@ -5,21 +5,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::admission::rate_rules;
 use super::served::ServedUsers;
 use super::start::rules;
 use crate::config::{Config, ConfigError, Reread};
-use crate::policy::LiveRules;
+use crate::policy::{LiveRules, Rates};
 use crate::store::Store;
 
 /// The configuration that is in force, with the parts of the server that were made from it and
 /// follow it.
 pub(super) struct Live {
-    config: ArcSwap<Config>,
-    rules: Arc<LiveRules>,
-    users: Arc<ServedUsers>,
-    store: Store,
+    pub(super) config: ArcSwap<Config>,
+    pub(super) rules: Arc<LiveRules>,
+    pub(super) users: Arc<ServedUsers>,
+    pub(super) rates: Arc<Rates>,
+    pub(super) store: Store,
     /// Reloads come one at a time, so that the last one that began is the one that holds.
-    turn: Mutex<()>,
+    pub(super) turn: Mutex<()>,
 }
 
 /// What a reload did.
@@ -32,29 +34,9 @@ pub struct Reloaded {
 }
 
 impl Live {
-    pub(super) fn new(
-        config: Arc<Config>,
-        rules: Arc<LiveRules>,
-        users: Arc<ServedUsers>,
-        store: Store,
-    ) -> Self {
-        Self {
-            config: ArcSwap::new(config),
-            rules,
-            users,
-            store,
-            turn: Mutex::new(()),
-        }
-    }
-
     /// The configuration that is in force.
     pub(super) fn now(&self) -> Arc<Config> {
         self.config.load_full()
-    }
-
-    /// The rules that are in force.
-    pub(super) const fn rules(&self) -> &Arc<LiveRules> {
-        &self.rules
     }
 
     /// Reads the sources again and puts what they say in force. Blocks on the disk.
@@ -77,6 +59,7 @@ impl Live {
         })?;
         self.store
             .set_free_space_floor(config.free_space_floor_bytes);
+        self.rates.set(rate_rules(&config.rates));
         self.users.list(&config.users.listed);
         self.rules.swap(rules(&config, Arc::clone(&self.users)));
         self.config.store(Arc::new(config));

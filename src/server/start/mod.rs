@@ -1,12 +1,15 @@
 //! Building every part of a server, in the order in which they depend on each other.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
+use super::admission::{admission, rate_rules};
 use super::data;
 use super::error::{EndError, ReloadError, ServerError};
 use super::files;
@@ -26,7 +29,7 @@ use crate::base::RoleSet;
 use crate::config::{Applications, Config, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
-use crate::net::{Control, Listener, Probing, Records, Services, Socket};
+use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socket};
 use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
@@ -248,6 +251,7 @@ struct Core {
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
     info: Arc<Info>,
+    admission: Admission,
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
     arrivals: Arc<Arrivals>,
@@ -286,13 +290,17 @@ impl Core {
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
         let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
-        let live = Arc::new(Live::new(
-            Arc::clone(&config),
+        let admission = admission(rate_rules(&config.rates));
+        let rates = Arc::clone(&admission.rates);
+        let live = Arc::new(Live {
+            config: ArcSwap::new(Arc::clone(&config)),
             rules,
-            Arc::clone(&users),
-            store.clone(),
-        ));
-        let info = Info::new(Arc::clone(&live), key, users, now);
+            users: Arc::clone(&users),
+            rates: Arc::clone(&rates),
+            store: store.clone(),
+            turn: Mutex::default(),
+        });
+        let info = Info::new(Arc::clone(&live), key, users, rates, now);
         Ok(Self {
             config,
             store,
@@ -301,6 +309,7 @@ impl Core {
             live,
             gates,
             info: Arc::new(info),
+            admission,
             writer,
             stage: Arc::new(stage),
             arrivals: Arc::new(arrivals),
@@ -322,8 +331,8 @@ impl Core {
     fn settings(&self, gate: Arc<Gate>) -> Arc<Settings> {
         Arc::new(Settings {
             gate,
-            rules: Arc::clone(self.live.rules()),
-            refuse_wide_filters: false,
+            rules: Arc::clone(&self.live.rules),
+            refuse_wide_filters: self.config.limits.refuse_wide_filters,
         })
     }
 
@@ -381,9 +390,11 @@ impl Core {
                     arrivals: Arc::clone(&self.arrivals),
                 }),
                 query_results_max: self.config.limits.query_results,
+                query_scan_max: self.config.limits.query_scan,
             }),
             info: Arc::clone(&self.info) as Arc<_>,
             probing,
+            admission: self.admission.clone(),
             connections_max: self.connections_max(),
         }
     }
