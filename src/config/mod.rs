@@ -21,6 +21,7 @@ mod reachability;
 mod sources;
 mod template;
 
+pub use check::trace_directives;
 pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};

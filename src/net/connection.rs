@@ -11,6 +11,7 @@ use tracing::debug;
 use super::door::{Entry, Place};
 use super::ingest::{Budget, Ingest, Nowhere};
 use super::link::{Broken, Carrier};
+use super::operating::{Desk, Orders};
 use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     ingest: Arc<dyn Ingest>,
     readers: Readers,
     budget: Budget,
+    desk: Desk,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
         };
         let source = services.records.as_ref().map(source);
         Self {
+            desk: Desk::new(services.operator.clone()),
             services,
             source,
             directory,
@@ -209,6 +212,7 @@ impl<C: Carrier> Connection<C> {
                 Arc::clone(&self.arrival.settings),
             ),
             asks: Asks::new(),
+            orders: Orders::new(shared.desk.clone(), Arc::clone(&self.requester)),
             signals: self.signals.fresh(),
             context: Context {
                 arrival: Arc::clone(&self.arrival),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ingest::Ingest;
+use super::operating::Operator;
 use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
@@ -29,6 +30,8 @@ pub struct Services {
     pub probing: Arc<dyn Probing>,
     /// Connections open at a time, all sockets together.
     pub connections_max: usize,
+    /// Who takes the orders of operators; without one nobody is an operator.
+    pub operator: Option<Arc<dyn Operator>>,
 }
 
 /// What is needed to serve records.

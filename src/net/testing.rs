@@ -217,6 +217,7 @@ impl Behind {
             info: Arc::new(GateInfo),
             probing: Arc::clone(&self.probing) as Arc<dyn Probing>,
             connections_max: 100,
+            operator: None,
         }
     }
 

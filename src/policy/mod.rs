@@ -37,7 +37,7 @@ use crate::base::Role;
 pub use admit::{Submitter, admit};
 pub use bind::bind;
 pub use claims::claims;
-pub use gate::{Gate, RoleState, Roles};
+pub use gate::{Closing, Gate, RoleState, Roles};
 pub use refusal::{Refusal, already_here};
 pub use rules::{AppRules, AppSubmit, Apps, Rules, Served};
 pub use visible::{Facts, Reader, visible};

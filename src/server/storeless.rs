@@ -92,6 +92,7 @@ impl Storeless {
             info: Arc::new(info),
             probing: Arc::clone(&reach) as Arc<_>,
             connections_max: limits::STORELESS_CONNECTIONS_MAX,
+            operator: None,
         };
         let listener = Listener::bind(&bound, &Identity::new(key.clone()), services)?;
         let addresses: Vec<SocketAddr> = listener.addresses().collect();

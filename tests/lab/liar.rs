@@ -78,6 +78,7 @@ fn listen(address: SocketAddr, key: SecretKey, behaviour: Behaviour) -> Outcome<
             behaviour,
         }),
         connections_max: 64,
+        operator: None,
     };
     Listener::bind(&[socket], &Identity::new(key), services)
         .map_err(|error| format!("{address}: {error}"))

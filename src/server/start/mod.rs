@@ -362,6 +362,7 @@ impl Core {
             info: Arc::clone(&self.info) as Arc<_>,
             probing,
             connections_max: self.connections_max(),
+            operator: None,
         }
     }
 }
