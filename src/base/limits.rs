@@ -371,6 +371,9 @@ pub const ADMIN_CALLS_AT_ONCE_MAX: usize = 2;
 /// outbox holds. Between two steps the operator's client has to take what was sent.
 pub const ADMIN_PAGE_MAX_ROWS: usize = 64;
 
+/// Longest note, reason, name or filter in an operator's order.
+pub const ADMIN_NOTE_MAX_BYTES: usize = 256;
+
 /// Longest text in a row for an operator; a longer one is cut.
 pub const ADMIN_TEXT_MAX_BYTES: usize = 4 << 10;
 
