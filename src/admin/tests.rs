@@ -241,8 +241,10 @@ fn a_part_is_asked_with_what_the_arguments_say() {
             .result,
         ResultCode::Success
     );
-    admin.call(me(), &call("role.close", &[("role", "inbox".into())]), None);
-    admin.call(me(), &call("role.open", &[("role", "inbox".into())]), None);
+    let close = call("role.close", &[("role", "inbox".into())]);
+    let _closed = admin.call(me(), &close, None);
+    let open = call("role.open", &[("role", "inbox".into())]);
+    let _opened = admin.call(me(), &open, None);
     let asked = clerk.asked.lock().unwrap();
     assert_eq!(
         *asked,
