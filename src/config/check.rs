@@ -13,6 +13,7 @@ use super::checked::{Applications, Config, Limits, Mode, Submitters, Trace, Trac
 use super::error::ConfigError;
 use super::raw::RawConfig;
 use super::reachability::Reachability;
+use super::sources::Origin;
 use crate::base::{Role, RoleSet, limits};
 use crate::wire::PublicKey;
 
@@ -21,10 +22,17 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Value`] for the first value out of its range.
-    pub fn check(raw: &RawConfig, mode: Mode, folder: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn check(
+        raw: &RawConfig,
+        mode: Mode,
+        folder: &Path,
+        origin: Origin,
+    ) -> Result<Self, ConfigError> {
         let listed = keys("users.list", &raw.users.list)?;
         let users_max = integer("users.max", raw.users.max, 1..=USERS_CEILING)?;
         Ok(Self {
+            written: raw.to_table()?,
+            origin,
             mode,
             name: text("name", &raw.name, 1..=NAME_MAX_BYTES)?,
             description: optional("description", raw.description.as_deref(), TEXT_MAX_BYTES)?,

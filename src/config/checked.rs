@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::Table;
+
 use super::reachability::Reachability;
+use super::sources::Origin;
 use crate::base::RoleSet;
 use crate::wire::PublicKey;
 
@@ -53,6 +56,10 @@ pub struct Config {
     pub free_space_floor_bytes: u64,
     /// What the trace says, and how.
     pub trace: Trace,
+    /// Every value as the sources wrote it, defaults filled in.
+    pub(super) written: Table,
+    /// What it was read from.
+    pub(super) origin: Origin,
 }
 
 /// For whom the server runs.

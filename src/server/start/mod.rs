@@ -8,12 +8,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::data;
-use super::error::{EndError, ServerError};
+use super::error::{EndError, ReloadError, ServerError};
 use super::files;
 use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
+use super::live::{Live, Reloaded};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
 };
@@ -26,7 +27,7 @@ use crate::config::{Applications, Config, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
 use crate::net::{Control, Listener, Probing, Records, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
 use crate::store::{Store, StoreOptions, Writer};
@@ -42,6 +43,7 @@ pub struct Server {
     transports: Vec<ProbeTransport>,
     key: PublicKey,
     open_roles: RoleSet,
+    live: Arc<Live>,
     order: watch::Sender<Option<Order>>,
     end: watch::Receiver<Option<Result<(), EndError>>>,
     #[expect(
@@ -108,6 +110,7 @@ impl Server {
             transports: sockets(&config).map(|(_, transport)| transport).collect(),
             key: public,
             open_roles,
+            live: core.live,
             order,
             end,
             supervisor,
@@ -156,6 +159,20 @@ impl Server {
             is_first
         });
         self.ended().await
+    }
+
+    /// Reads the configuration again, from where it came from, and puts it in force: all of it, or
+    /// nothing. No connection and no request is disturbed; each goes on by the new values.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop a reload that has begun.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; everything is as it was.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let live = Arc::clone(&self.live);
+        let reloaded = spawn_blocking(move || live.reload());
+        Ok(reloaded.await.map_err(|_| ReloadError::Panicked)??)
     }
 
     /// Waits until the server has ended, whatever the reason.
@@ -227,7 +244,7 @@ struct Core {
     store: Store,
     fanout: Fanout,
     directory: Arc<Directory>,
-    rules: Arc<Rules>,
+    live: Arc<Live>,
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
     info: Arc<Info>,
@@ -246,7 +263,7 @@ impl Core {
             &config.users,
             registered(&config, &store)?,
         ));
-        let rules = Arc::new(rules(&config, Arc::clone(&users)));
+        let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&users))));
         let now = Timestamp::now();
         let gates = sockets(&config);
         let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
@@ -269,13 +286,19 @@ impl Core {
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
         let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
-        let info = Info::new(Arc::clone(&config), key, users, now);
+        let live = Arc::new(Live::new(
+            Arc::clone(&config),
+            rules,
+            Arc::clone(&users),
+            store.clone(),
+        ));
+        let info = Info::new(Arc::clone(&live), key, users, now);
         Ok(Self {
             config,
             store,
             fanout,
             directory,
-            rules,
+            live,
             gates,
             info: Arc::new(info),
             writer,
@@ -299,7 +322,7 @@ impl Core {
     fn settings(&self, gate: Arc<Gate>) -> Arc<Settings> {
         Arc::new(Settings {
             gate,
-            rules: Arc::clone(&self.rules),
+            rules: Arc::clone(self.live.rules()),
             refuse_wide_filters: false,
         })
     }
@@ -394,7 +417,8 @@ fn registered(config: &Config, store: &Store) -> Result<Vec<PublicKey>, ServerEr
     })
 }
 
-fn rules(config: &Config, served: Arc<ServedUsers>) -> Rules {
+/// What the configuration says of the roles.
+pub(super) fn rules(config: &Config, served: Arc<ServedUsers>) -> Rules {
     Rules {
         served,
         inbox_public: config.inbox_public,

@@ -140,7 +140,7 @@ fn check_role_open(open: &RoleOpen, connection: &Connection) -> Result<Role, (Re
         unreachable!("an operator signs in by another way");
     };
     let settings = connection.settings();
-    policy::bind(&settings.rules, &settings.gate, role, open.app)?;
+    policy::bind(&settings.rules.now(), &settings.gate, role, open.app)?;
     Ok(role)
 }
 
