@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::Table;
 
+use super::rates::Rates;
 use super::reachability::Reachability;
 use super::sources::Origin;
 use crate::base::RoleSet;
@@ -52,6 +53,8 @@ pub struct Config {
     pub reachability: Reachability,
     /// Bounds that depend on the machine.
     pub limits: Limits,
+    /// What a peer may use in a time.
+    pub rates: Rates,
     /// Free bytes on the disk under which submissions are turned away.
     pub free_space_floor_bytes: u64,
     /// What the trace says, and how.

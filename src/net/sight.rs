@@ -1,9 +1,11 @@
 //! What one request may see.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::readers::ReaderPanicked;
 use super::requester::Requester;
+use super::toll::Toll;
 use crate::base::Role;
 use crate::session::Settings;
 use crate::store::Entry;
@@ -14,6 +16,8 @@ use crate::store::Entry;
 pub(super) struct Sight {
     pub(super) settings: Arc<Settings>,
     pub(super) requester: Arc<Requester>,
+    /// What the connection is charged for.
+    pub(super) toll: Arc<Toll>,
     /// The role the stream is bound to.
     pub(super) bound: Option<Role>,
     /// The one application the stream is bound to.
@@ -34,7 +38,7 @@ impl Sight {
         !self.requester.is_fresh() || self.sees(entry)
     }
 
-    /// Runs `work` on the connection's share of the pool that reads the store.
+    /// Runs `work` on the connection's share of the pool that reads the store, at its peer's expense.
     ///
     /// # Errors
     /// [`ReaderPanicked`].
@@ -42,6 +46,13 @@ impl Sight {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
+        let toll = Arc::clone(&self.toll);
+        let work = move || {
+            let began = Instant::now();
+            let done = work();
+            toll.page(began.elapsed());
+            done
+        };
         self.requester.readers().run(work).await
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{Role, RoleSet};
 use crate::policy::{Facts, Gate, LiveRules, Reader, visible};
-use crate::wire::RecordRef;
+use crate::wire::{PublicKey, RecordRef};
 
 /// What all connections of a listener have in common.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ impl Settings {
             &Facts { record, roles },
             reader,
         )
+    }
+
+    /// Whether the user with that master key is served here.
+    #[must_use]
+    pub fn is_user(&self, master: &PublicKey) -> bool {
+        self.rules.now().served.contains(master)
     }
 
     /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
+use super::admission::{admission, rate_rules};
 use super::data;
 use super::error::{EndError, ReloadError, ServerError};
 use super::files;
@@ -26,7 +27,7 @@ use crate::base::RoleSet;
 use crate::config::{Applications, Config, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
-use crate::net::{Control, Listener, Probing, Records, Services, Socket};
+use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socket};
 use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
@@ -248,6 +249,7 @@ struct Core {
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
     info: Arc<Info>,
+    admission: Admission,
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
     arrivals: Arc<Arrivals>,
@@ -292,7 +294,9 @@ impl Core {
             Arc::clone(&users),
             store.clone(),
         ));
-        let info = Info::new(Arc::clone(&live), key, users, now);
+        let admission = admission(rate_rules(&config.rates));
+        let rates = Arc::clone(&admission.rates);
+        let info = Info::new(Arc::clone(&live), key, users, rates, now);
         Ok(Self {
             config,
             store,
@@ -301,6 +305,7 @@ impl Core {
             live,
             gates,
             info: Arc::new(info),
+            admission,
             writer,
             stage: Arc::new(stage),
             arrivals: Arc::new(arrivals),
@@ -384,6 +389,7 @@ impl Core {
             }),
             info: Arc::clone(&self.info) as Arc<_>,
             probing,
+            admission: self.admission.clone(),
             connections_max: self.connections_max(),
             operator: None,
         }
