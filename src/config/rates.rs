@@ -184,7 +184,11 @@ mod tests {
                 assert_eq!(changed.of(other), rates.of(other), "{name} {other}");
             }
             assert!(rates.with(name, u64::MAX).unwrap().is_err(), "{name}");
-            assert!(crate::config::KEYS.iter().any(|key| key.path == format!("rates.{name}")));
+            assert!(
+                crate::config::KEYS
+                    .iter()
+                    .any(|key| key.path == format!("rates.{name}"))
+            );
         }
         assert_eq!(rates.of("rate"), None);
         assert!(rates.with("rate", 1).is_none());

@@ -99,7 +99,6 @@ const RESTART: &[&str] = &[
     "limits.query_results",
     "limits.network_threads",
     "limits.verify_threads",
-    "trace.level",
     "trace.format",
 ];
 

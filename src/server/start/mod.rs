@@ -15,7 +15,8 @@ use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
-use super::live::{Live, Reloaded};
+use super::live::{self, Live, Reloaded};
+use super::operator::{self, Gates, Operators, Tools};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
 };
@@ -31,7 +32,7 @@ use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socke
 use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
-use crate::store::{Store, StoreOptions, Writer};
+use crate::store::{Store, StoreError, StoreOptions, Writer};
 use crate::verify::Stage;
 use crate::wire::{ProbeTransport, PublicKey, SecretKey, Timestamp};
 
@@ -79,6 +80,7 @@ impl Server {
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
         let listeners = core.gated(&addresses);
         core.info.bound(listeners.iter().map(GatedListener::place));
+        core.operators.bound(listener.control(), listeners.clone());
         let open_roles = core.open_roles();
         trace_start(&config, &public, &addresses, open_roles);
         let mut side_tasks = JoinSet::new();
@@ -248,6 +250,9 @@ struct Core {
     live: Arc<Live>,
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
+    /// The gate of those whom Tor may have brought.
+    brought: Arc<Gate>,
+    operators: Arc<Operators>,
     info: Arc<Info>,
     admission: Admission,
     writer: Writer<Submission>,
@@ -268,7 +273,9 @@ impl Core {
         let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&users))));
         let now = Timestamp::now();
         let gates = sockets(&config);
-        let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let gates: Vec<_> = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let brought = Arc::new(Gate::closed(config.roles, BROUGHT, now));
+        let all_gates = Gates(gates.iter().chain([&brought]).cloned().collect());
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
             directory: Arc::clone(&directory),
@@ -288,14 +295,27 @@ impl Core {
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
         let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
-        let live = Arc::new(Live::new(
-            Arc::clone(&config),
-            rules,
-            Arc::clone(&users),
-            store.clone(),
-        ));
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
+        let limits = operator::restore(&store, &admission.bans, &all_gates);
+        let live = Arc::new(Live::new(live::Sources {
+            config: Arc::clone(&config),
+            rules,
+            users: Arc::clone(&users),
+            store: store.clone(),
+            rates: Arc::clone(&rates),
+            limits: limits.map_err(|source| unreadable(&config, source))?,
+        }));
+        let operators = Operators::new(Tools {
+            key,
+            started: now,
+            store: store.clone(),
+            writer: writer.clone(),
+            directory: Arc::clone(&directory),
+            live: Arc::clone(&live),
+            bans: Arc::clone(&admission.bans),
+            gates: all_gates,
+        });
         let info = Info::new(Arc::clone(&live), key, users, rates, now);
         Ok(Self {
             config,
@@ -304,6 +324,8 @@ impl Core {
             directory,
             live,
             gates,
+            brought,
+            operators: Arc::new(operators),
             info: Arc::new(info),
             admission,
             writer,
@@ -338,10 +360,7 @@ impl Core {
     /// development server has no visitors.
     fn local_settings(&self, transport: ProbeTransport) -> Option<Arc<Settings>> {
         match (self.config.mode, transport) {
-            (Mode::Public, ProbeTransport::Tcp) => {
-                let gate = Gate::closed(self.config.roles, BROUGHT, Timestamp::now());
-                Some(self.settings(Arc::new(gate)))
-            }
+            (Mode::Public, ProbeTransport::Tcp) => Some(self.settings(Arc::clone(&self.brought))),
             (Mode::Dev, _) | (_, ProbeTransport::Quic) => None,
         }
     }
@@ -391,7 +410,7 @@ impl Core {
             probing,
             admission: self.admission.clone(),
             connections_max: self.connections_max(),
-            operator: None,
+            operator: Some(Arc::clone(&self.operators) as Arc<_>),
         }
     }
 }
@@ -417,10 +436,14 @@ fn open_store(config: &Config) -> Result<Store, ServerError> {
 }
 
 fn registered(config: &Config, store: &Store) -> Result<Vec<PublicKey>, ServerError> {
-    store.users().map_err(|source| ServerError::Store {
+    store.users().map_err(|source| unreadable(config, source))
+}
+
+fn unreadable(config: &Config, source: StoreError) -> ServerError {
+    ServerError::Store {
         path: data::store_folder(&config.data_dir),
         source,
-    })
+    }
 }
 
 /// What the configuration says of the roles.
