@@ -54,6 +54,7 @@ impl Config {
                 raw.shutdown_timeout,
                 1..=600,
             )?),
+            operators: operators(&raw.operators)?,
             users: Users {
                 listed,
                 open_max: word(
@@ -117,7 +118,7 @@ impl Limits {
 impl Trace {
     fn check(raw: &RawConfig) -> Result<Self, ConfigError> {
         let raw = &raw.trace;
-        let directives = directives(&raw.level).ok_or_else(|| {
+        let directives = trace_directives(&raw.level).ok_or_else(|| {
             let allowed =
                 "error, warn, info, debug, trace, or directives such as \"mosaicd::net=debug\"";
             refused("trace.level", quoted(&raw.level), allowed)
@@ -139,8 +140,10 @@ impl Trace {
 }
 
 /// The directives of a level: that level for our own trace, warnings of the libraries. Directives
-/// are taken as they are. A single word is a level, or else a slip: it would be read as a name.
-fn directives(level: &str) -> Option<String> {
+/// are taken as they are. A single word is a level, or else a slip: it would be read as a name, and
+/// is `None`, as is what does not parse.
+#[must_use]
+pub fn trace_directives(level: &str) -> Option<String> {
     if level.contains(['=', ',']) {
         let parsed = EnvFilter::builder().parse(level);
         return parsed.is_ok().then(|| level.to_owned());
@@ -289,6 +292,19 @@ fn keys(key: &'static str, values: &[String]) -> Result<Vec<PublicKey>, ConfigEr
     Ok(sorted?.into_iter().collect())
 }
 
+/// Operators: few, as each may do everything.
+fn operators(values: &[String]) -> Result<Vec<PublicKey>, ConfigError> {
+    if values.len() > OPERATORS_MAX {
+        let allowed = format!("at most {OPERATORS_MAX} keys");
+        return Err(refused(
+            "operators",
+            format!("a list of {}", values.len()),
+            allowed,
+        ));
+    }
+    keys("operators", values)
+}
+
 fn applications(value: &Value) -> Result<Applications, ConfigError> {
     let key = "application.ids";
     let allowed = "\"any\", or a list of IDs (99) and of kinds of an ID (\"1:4\")";
@@ -347,6 +363,9 @@ const TEXT_MAX_BYTES: usize = 4 << 10;
 
 /// Most entries of `application.ids`; INFO lists them.
 const APPLICATIONS_MAX: usize = 1_024;
+
+/// Most operators.
+const OPERATORS_MAX: usize = 64;
 
 /// Most addresses to listen on.
 const LISTENERS_MAX: usize = 16;

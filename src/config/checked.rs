@@ -39,6 +39,8 @@ pub struct Config {
     pub roles: RoleSet,
     /// Time from the order to stop to the end of the process.
     pub shutdown_timeout: Duration,
+    /// Keys that may give orders to the running server, sorted.
+    pub operators: Vec<PublicKey>,
     /// Whom the three user roles serve.
     pub users: Users,
     /// Whether anyone may read the public records of an inbox.

@@ -24,6 +24,7 @@ mod reload;
 mod sources;
 mod template;
 
+pub use check::trace_directives;
 pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};

@@ -98,7 +98,6 @@ const RESTART: &[&str] = &[
     "roles",
     "users.mode",
     "users.max",
-    "trace.level",
     "trace.format",
 ];
 

@@ -227,6 +227,7 @@ impl Behind {
             probing: Arc::clone(&self.probing) as Arc<dyn Probing>,
             admission: self.admission.clone(),
             connections_max: 100,
+            operator: None,
         }
     }
 

@@ -6,22 +6,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::admission::rate_rules;
+use super::operator::RateSettings;
 use super::served::ServedUsers;
 use super::start::rules;
-use crate::config::{Config, ConfigError, Reread};
-use crate::policy::{LiveRules, Rates};
+use super::trace::Level;
+use crate::config::{Config, ConfigError, Rates, Reread};
+use crate::policy::{self, LiveRules};
 use crate::store::Store;
 
 /// The configuration that is in force, with the parts of the server that were made from it and
 /// follow it.
 pub(super) struct Live {
-    pub(super) config: ArcSwap<Config>,
+    config: ArcSwap<Config>,
+    pub(super) rules: Arc<LiveRules>,
+    users: Arc<ServedUsers>,
+    store: Store,
+    rates: Arc<policy::Rates>,
+    /// What an operator set goes before the configuration. Held for the time of a change: reloads come
+    /// one at a time, so that the last one that began is the one that holds.
+    limits: Mutex<RateSettings>,
+}
+
+/// What the configuration in force is made of.
+pub(super) struct Sources {
+    pub(super) config: Arc<Config>,
     pub(super) rules: Arc<LiveRules>,
     pub(super) users: Arc<ServedUsers>,
-    pub(super) rates: Arc<Rates>,
     pub(super) store: Store,
-    /// Reloads come one at a time, so that the last one that began is the one that holds.
-    pub(super) turn: Mutex<()>,
+    pub(super) rates: Arc<policy::Rates>,
+    pub(super) limits: RateSettings,
 }
 
 /// What a reload did.
@@ -34,6 +47,41 @@ pub struct Reloaded {
 }
 
 impl Live {
+    pub(super) fn new(sources: Sources) -> Self {
+        let Sources {
+            config,
+            rules,
+            users,
+            store,
+            rates,
+            limits,
+        } = sources;
+        rates.set(rate_rules(&with(&config.rates, &limits)));
+        Self {
+            config: ArcSwap::new(config),
+            rules,
+            users,
+            store,
+            rates,
+            limits: Mutex::new(limits),
+        }
+    }
+
+    /// The limits of the configuration, and those in force.
+    pub(super) fn limits(&self) -> (Rates, Rates) {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let configured = self.now().rates;
+        (configured, with(&configured, &limits))
+    }
+
+    /// From now on these limits go before the configuration.
+    pub(super) fn set_limits(&self, settings: RateSettings) {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        *limits = settings;
+        self.rates
+            .set(rate_rules(&with(&self.now().rates, &limits)));
+    }
+
     /// The configuration that is in force.
     pub(super) fn now(&self) -> Arc<Config> {
         self.config.load_full()
@@ -46,7 +94,7 @@ impl Live {
     /// # Errors
     /// [`ConfigError`].
     pub(super) fn reload(&self) -> Result<Reloaded, ConfigError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let Reread {
             config,
             changed,
@@ -59,9 +107,15 @@ impl Live {
         })?;
         self.store
             .set_free_space_floor(config.free_space_floor_bytes);
-        self.rates.set(rate_rules(&config.rates));
         self.users.list(&config.users.listed);
         self.rules.swap(rules(&config, Arc::clone(&self.users)));
+        self.rates.set(rate_rules(&with(&config.rates, &limits)));
+        if changed.contains(&"trace.level")
+            && let Some(level) = Level::of_process()
+            && !level.set(&config.trace.directives)
+        {
+            tracing::error!("the level of the trace cannot be changed");
+        }
         self.config.store(Arc::new(config));
         tracing::info!(?changed, "configuration reloaded");
         if !kept.is_empty() {
@@ -69,6 +123,17 @@ impl Live {
         }
         Ok(Reloaded { changed, kept })
     }
+}
+
+/// The limits of the configuration with what an operator set. A value that is out of its range by
+/// now is passed over.
+fn with(configured: &Rates, settings: &RateSettings) -> Rates {
+    settings.iter().fold(*configured, |rates, (name, value)| {
+        match rates.with(name, *value) {
+            Some(Ok(rates)) => rates,
+            Some(Err(_)) | None => rates,
+        }
+    })
 }
 
 impl fmt::Debug for Live {

@@ -12,6 +12,7 @@
 //! | `info.rs` | what the server says of itself |
 //! | `reachability/` | dial-backs in, verdicts out to the gates, the control socket |
 //! | `storeless.rs` | a server without a store: a witness, or a test of the addresses alone |
+//! | `operator/` | the operators, and how their calls reach the parts of the server |
 //! | `live.rs` | the configuration that is in force, and reloading it |
 //! | `key.rs`, `data.rs`, `files.rs` | the secret key, what is where in the data folder, open files |
 //! | `commands/` | `init`, `serve`, `check`, `status`, `witness`, `store verify`, `store stats` |
@@ -30,6 +31,7 @@ mod ingest;
 mod judge;
 mod key;
 mod live;
+mod operator;
 mod reachability;
 mod registrar;
 mod schedule_source;

@@ -94,6 +94,7 @@ impl Storeless {
             probing: Arc::clone(&reach) as Arc<_>,
             admission: admission(RateRules::default()),
             connections_max: limits::STORELESS_CONNECTIONS_MAX,
+            operator: None,
         };
         let listener = Listener::bind(&bound, &Identity::new(key.clone()), services)?;
         let addresses: Vec<SocketAddr> = listener.addresses().collect();

@@ -323,6 +323,7 @@ fn is_read(name: &str) -> bool {
 
 /// Where development data goes is told by these.
 const FOLDERS: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
+
 /// Rates that a development server does not limit unless it is told to.
 const LIMITED: [&str; 6] = [
     "rates.handshakes",

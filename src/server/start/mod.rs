@@ -1,11 +1,10 @@
 //! Building every part of a server, in the order in which they depend on each other.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
@@ -17,7 +16,8 @@ use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
-use super::live::{Live, Reloaded};
+use super::live::{self, Live, Reloaded};
+use super::operator::{self, Gates, Operators, Tools};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
 };
@@ -33,7 +33,7 @@ use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socke
 use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
-use crate::store::{Store, StoreOptions, Writer};
+use crate::store::{Store, StoreError, StoreOptions, Writer};
 use crate::verify::Stage;
 use crate::wire::{ProbeTransport, PublicKey, SecretKey, Timestamp};
 
@@ -81,6 +81,7 @@ impl Server {
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
         let listeners = core.gated(&addresses);
         core.info.bound(listeners.iter().map(GatedListener::place));
+        core.operators.bound(listener.control(), listeners.clone());
         let open_roles = core.open_roles();
         trace_start(&config, &public, &addresses, open_roles);
         let mut side_tasks = JoinSet::new();
@@ -250,6 +251,9 @@ struct Core {
     live: Arc<Live>,
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
+    /// The gate of those whom Tor may have brought.
+    brought: Arc<Gate>,
+    operators: Arc<Operators>,
     info: Arc<Info>,
     admission: Admission,
     writer: Writer<Submission>,
@@ -270,7 +274,9 @@ impl Core {
         let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&users))));
         let now = Timestamp::now();
         let gates = sockets(&config);
-        let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let gates: Vec<_> = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let brought = Arc::new(Gate::closed(config.roles, BROUGHT, now));
+        let all_gates = Gates(gates.iter().chain([&brought]).cloned().collect());
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
             directory: Arc::clone(&directory),
@@ -292,13 +298,24 @@ impl Core {
         let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
-        let live = Arc::new(Live {
-            config: ArcSwap::new(Arc::clone(&config)),
+        let limits = operator::restore(&store, &admission.bans, &all_gates);
+        let live = Arc::new(Live::new(live::Sources {
+            config: Arc::clone(&config),
             rules,
             users: Arc::clone(&users),
-            rates: Arc::clone(&rates),
             store: store.clone(),
-            turn: Mutex::default(),
+            rates: Arc::clone(&rates),
+            limits: limits.map_err(|source| unreadable(&config, source))?,
+        }));
+        let operators = Operators::new(Tools {
+            key,
+            started: now,
+            store: store.clone(),
+            writer: writer.clone(),
+            directory: Arc::clone(&directory),
+            live: Arc::clone(&live),
+            bans: Arc::clone(&admission.bans),
+            gates: all_gates,
         });
         let info = Info::new(Arc::clone(&live), key, users, rates, now);
         Ok(Self {
@@ -308,6 +325,8 @@ impl Core {
             directory,
             live,
             gates,
+            brought,
+            operators: Arc::new(operators),
             info: Arc::new(info),
             admission,
             writer,
@@ -342,10 +361,7 @@ impl Core {
     /// development server has no visitors.
     fn local_settings(&self, transport: ProbeTransport) -> Option<Arc<Settings>> {
         match (self.config.mode, transport) {
-            (Mode::Public, ProbeTransport::Tcp) => {
-                let gate = Gate::closed(self.config.roles, BROUGHT, Timestamp::now());
-                Some(self.settings(Arc::new(gate)))
-            }
+            (Mode::Public, ProbeTransport::Tcp) => Some(self.settings(Arc::clone(&self.brought))),
             (Mode::Dev, _) | (_, ProbeTransport::Quic) => None,
         }
     }
@@ -396,6 +412,7 @@ impl Core {
             probing,
             admission: self.admission.clone(),
             connections_max: self.connections_max(),
+            operator: Some(Arc::clone(&self.operators) as Arc<_>),
         }
     }
 }
@@ -421,10 +438,14 @@ fn open_store(config: &Config) -> Result<Store, ServerError> {
 }
 
 fn registered(config: &Config, store: &Store) -> Result<Vec<PublicKey>, ServerError> {
-    store.users().map_err(|source| ServerError::Store {
+    store.users().map_err(|source| unreadable(config, source))
+}
+
+fn unreadable(config: &Config, source: StoreError) -> ServerError {
+    ServerError::Store {
         path: data::store_folder(&config.data_dir),
         source,
-    })
+    }
 }
 
 /// What the configuration says of the roles.
