@@ -21,7 +21,10 @@ mod reachability;
 mod sources;
 mod template;
 
-pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
+pub use checked::{
+    Applications, Config, InboxModeration, Joining, Limits, Mode, Quotas, Submitters, Trace,
+    TraceFormat, Users,
+};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
 pub use raw::RawConfig;

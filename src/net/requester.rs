@@ -104,7 +104,8 @@ impl Requester {
         }
     }
 
-    fn master(&self) -> Option<PublicKey> {
+    /// The master for whom the peer's key spoke when that was last looked up.
+    pub(super) fn master(&self) -> Option<PublicKey> {
         self.resolved().and_then(|resolved| resolved.master)
     }
 

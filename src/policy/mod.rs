@@ -2,10 +2,11 @@
 //!
 //! Each role is one file that holds its row of the table: [`outbox`](Role::Outbox),
 //! [`inbox`](Role::Inbox), [`encryption`](Role::Encryption) and [`other`](Role::Application).
-//! Four questions are asked of them, and each is asked in one place only:
+//! Five questions are asked of them, and each is asked in one place only:
 //!
 //! * [`claims()`]: which configured roles a record belongs to;
 //! * [`admit()`]: under which open roles a submission is stored, or why it is refused;
+//! * [`is_held()`]: whether a record that is taken waits for the operator's word;
 //! * [`visible()`]: whether a reader may learn that a record exists. Every path that lets a record,
 //!   its ID, its count or its existence out asks this function and has no rule of its own;
 //! * [`Gate::open`]: which roles a listener serves at this moment.
@@ -20,6 +21,7 @@ mod claims;
 mod encryption;
 mod gate;
 mod inbox;
+mod moderation;
 mod other;
 mod outbox;
 mod refusal;
@@ -38,6 +40,7 @@ pub use admit::{Submitter, admit};
 pub use bind::bind;
 pub use claims::claims;
 pub use gate::{Gate, RoleState, Roles};
+pub use moderation::{Moderation, answers_for, is_held};
 pub use refusal::{Refusal, already_here};
 pub use rules::{AppRules, AppSubmit, Apps, Rules, Served};
 pub use visible::{Facts, Reader, visible};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{AppRules, AppSubmit, Apps, Reader, Roles, Rules, Served, Submitter};
+use super::{AppRules, AppSubmit, Apps, Moderation, Reader, Roles, Rules, Served, Submitter};
 use crate::base::{Role, RoleSet};
 use crate::identity::{Peer, PeerKey};
 use crate::wire::{
@@ -68,6 +68,7 @@ pub(crate) fn rules() -> Rules {
     Rules {
         served: Arc::new(Users(users.into_iter().collect())),
         inbox_public: true,
+        moderation: Moderation::Off,
         applications: AppRules {
             apps: Apps::List(vec![(APP, None)]),
             submit: AppSubmit::Anyone,

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::served::ServedUsers;
+use super::users::UserDesk;
 use crate::base::{Role, limits};
-use crate::config::{Applications, Config};
+use crate::config::{Applications, Config, Joining};
 use crate::identity::Peer;
 use crate::net::{Arrival, InfoSource};
 use crate::policy::{Gate, RoleState};
 use crate::wire::{
-    InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp, Transport,
+    InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp,
+    Transport, UserReport,
 };
 
 /// Answers INFO from the configuration, and from the state at the moment of the gate of the listener
@@ -22,7 +23,7 @@ use crate::wire::{
 pub(super) struct Info {
     config: Arc<Config>,
     key: PublicKey,
-    users: Arc<ServedUsers>,
+    users: Arc<UserDesk>,
     started: Timestamp,
     /// In the order of the sockets; known once they are bound, which is before the first request.
     places: RwLock<Vec<Place>>,
@@ -41,7 +42,7 @@ impl Info {
     pub(super) fn new(
         config: Arc<Config>,
         key: PublicKey,
-        users: Arc<ServedUsers>,
+        users: Arc<UserDesk>,
         started: Timestamp,
     ) -> Self {
         Self {
@@ -156,13 +157,24 @@ impl InfoSource for Info {
                 submissions_per_second: NO_RATE,
                 retention_seconds: None,
             },
-            registration: if self.users.is_open() {
-                Registration::Open
-            } else {
-                Registration::Closed
+            registration: match self.users.joining() {
+                Joining::Closed => Registration::Closed,
+                Joining::Invite => Registration::Invite,
+                Joining::Open => Registration::Open,
             },
             probes: config.reachability.probe_others,
             now: Timestamp::now(),
+            you: None,
+        }
+    }
+
+    fn of_user(&self, master: &PublicKey) -> Option<UserReport> {
+        match self.users.report(master) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                tracing::error!(%error, "the store cannot tell what is kept for a user");
+                None
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::base::{Role, RoleSet, limits};
 use crate::config::Reachability;
 use crate::identity::Identity;
 use crate::net::{Arrival, Control, InfoSource, Listener, NetError, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules, Served};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, Moderation, Rules, Served};
 use crate::reach::endpoint;
 use crate::reach::runner::Monitor;
 use crate::session::Settings;
@@ -161,6 +161,7 @@ fn settings() -> Arc<Settings> {
         rules: Arc::new(Rules {
             served: Arc::new(Nobody),
             inbox_public: false,
+            moderation: Moderation::Off,
             applications: AppRules {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
@@ -212,6 +213,7 @@ impl InfoSource for NoRoles {
             registration: Registration::Closed,
             probes: true,
             now: Timestamp::now(),
+            you: None,
         }
     }
 }

@@ -135,6 +135,7 @@ impl InfoSource for NoInfo {
             registration: Registration::Closed,
             probes: true,
             now: Timestamp::now(),
+            you: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Building every part of a server, in the order in which they depend on each other.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,19 +14,19 @@ use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
+use super::moderation::{Acquaintances, ModerationDesk};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
 };
-use super::registrar::{Arrivals, Registrar};
 use super::schedule_source::StoreSchedules;
-use super::served::ServedUsers;
-use super::shutdown::{Order, Parts};
+use super::shutdown::{Desks, Order, Parts};
+use super::users::{Newcomers, Registrar, UserDesk, UserRegistry, UserRules};
 use crate::base::RoleSet;
-use crate::config::{Applications, Config, Mode, Submitters};
+use crate::config::{Applications, Config, InboxModeration, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
 use crate::net::{Control, Listener, Probing, Records, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, Moderation, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
 use crate::store::{Store, StoreOptions, Writer};
@@ -42,6 +42,8 @@ pub struct Server {
     transports: Vec<ProbeTransport>,
     key: PublicKey,
     open_roles: RoleSet,
+    users: Weak<UserDesk>,
+    moderation: Weak<ModerationDesk>,
     order: watch::Sender<Option<Order>>,
     end: watch::Receiver<Option<Result<(), EndError>>>,
     #[expect(
@@ -93,11 +95,15 @@ impl Server {
 
         let (order, orders) = watch::channel(None);
         let (ended, end) = watch::channel(None);
+        let desks = core.desks;
+        let users = Arc::downgrade(&desks.users);
+        let moderation = Arc::downgrade(&desks.moderation);
         let parts = Parts {
             listener,
             side_tasks,
-            arrivals: core.arrivals,
+            newcomers: core.newcomers,
             stage: core.stage,
+            desks,
             writer: core.writer,
             store: core.store,
         };
@@ -108,6 +114,8 @@ impl Server {
             transports: sockets(&config).map(|(_, transport)| transport).collect(),
             key: public,
             open_roles,
+            users,
+            moderation,
             order,
             end,
             supervisor,
@@ -136,6 +144,19 @@ impl Server {
     #[must_use]
     pub const fn open_roles(&self) -> RoleSet {
         self.open_roles
+    }
+
+    /// The operator's orders about users and invitations; `None` once the server has ended. Not to
+    /// be kept: it keeps the store open.
+    #[must_use]
+    pub fn users(&self) -> Option<Arc<UserDesk>> {
+        self.users.upgrade()
+    }
+
+    /// The operator's orders about records; `None` once the server has ended. Not to be kept either.
+    #[must_use]
+    pub fn moderation(&self) -> Option<Arc<ModerationDesk>> {
+        self.moderation.upgrade()
     }
 
     /// Stops the server within `deadline` and returns when it has ended: new connections are
@@ -233,7 +254,8 @@ struct Core {
     info: Arc<Info>,
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
-    arrivals: Arc<Arrivals>,
+    newcomers: Arc<Newcomers>,
+    desks: Desks,
 }
 
 impl Core {
@@ -242,22 +264,22 @@ impl Core {
         let store = open_store(&config)?;
         let fanout = Fanout::new(store.tail());
         let directory = Arc::new(Directory::new(Arc::new(StoreSchedules::new(store.clone()))));
-        let users = Arc::new(ServedUsers::new(
-            &config.users,
-            registered(&config, &store)?,
-        ));
-        let rules = Arc::new(rules(&config, Arc::clone(&users)));
+        let registry = Arc::new(registry(&config, &store)?);
+        let acquaintances = Arc::new(Acquaintances::new(store.clone()));
+        let rules = Arc::new(rules(&config, Arc::clone(&registry)));
         let now = Timestamp::now();
         let gates = sockets(&config);
         let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
             directory: Arc::clone(&directory),
+            users: Arc::clone(&registry),
+            acquaintances: Arc::clone(&acquaintances),
             fanout: fanout.clone(),
         };
         let writer = Writer::spawn(store.clone(), judge).map_err(ServerError::Writer)?;
         let registrar = Arc::new(Registrar {
-            users: Arc::clone(&users),
+            users: Arc::clone(&registry),
             directory: Arc::clone(&directory),
             writer: writer.clone(),
         });
@@ -268,8 +290,13 @@ impl Core {
         let sink = move |checked| to_writer.hand_on(checked);
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
-        let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
-        let info = Info::new(Arc::clone(&config), key, users, now);
+        let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
+        let users = Arc::new(users);
+        let moderation =
+            ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
+        let newcomers =
+            Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
+        let info = Info::new(Arc::clone(&config), key, Arc::clone(&users), now);
         Ok(Self {
             config,
             store,
@@ -280,7 +307,11 @@ impl Core {
             info: Arc::new(info),
             writer,
             stage: Arc::new(stage),
-            arrivals: Arc::new(arrivals),
+            newcomers: Arc::new(newcomers),
+            desks: Desks {
+                users,
+                moderation: Arc::new(moderation),
+            },
         })
     }
 
@@ -355,8 +386,8 @@ impl Core {
                 directory: Arc::clone(&self.directory),
                 ingest: Arc::new(Pipeline {
                     stage: Arc::clone(&self.stage),
-                    arrivals: Arc::clone(&self.arrivals),
                 }),
+                newcomers: Arc::clone(&self.newcomers) as Arc<_>,
                 query_results_max: self.config.limits.query_results,
             }),
             info: Arc::clone(&self.info) as Arc<_>,
@@ -377,7 +408,7 @@ fn sockets(config: &Config) -> impl Iterator<Item = (SocketAddr, ProbeTransport)
 fn open_store(config: &Config) -> Result<Store, ServerError> {
     data::make_private_folder(&config.data_dir)?;
     let path = data::store_folder(&config.data_dir);
-    let users_max = config.users.open_max.unwrap_or(0);
+    let users_max = config.users.open_max;
     let options = StoreOptions {
         free_space_floor_bytes: config.free_space_floor_bytes,
         users_max: u64::try_from(users_max).unwrap_or(u64::MAX),
@@ -386,17 +417,23 @@ fn open_store(config: &Config) -> Result<Store, ServerError> {
     Store::open(&path, options).map_err(|source| ServerError::Store { path, source })
 }
 
-fn registered(config: &Config, store: &Store) -> Result<Vec<PublicKey>, ServerError> {
-    store.users().map_err(|source| ServerError::Store {
+fn registry(config: &Config, store: &Store) -> Result<UserRegistry, ServerError> {
+    let registry = UserRegistry::load(store, UserRules::of(config));
+    registry.map_err(|source| ServerError::Store {
         path: data::store_folder(&config.data_dir),
         source,
     })
 }
 
-fn rules(config: &Config, served: Arc<ServedUsers>) -> Rules {
+fn rules(config: &Config, served: Arc<UserRegistry>) -> Rules {
     Rules {
         served,
         inbox_public: config.inbox_public,
+        moderation: match config.inbox_moderation {
+            InboxModeration::Off => Moderation::Off,
+            InboxModeration::HoldStrangers => Moderation::HoldStrangers,
+            InboxModeration::HoldAll => Moderation::HoldAll,
+        },
         applications: AppRules {
             apps: match &config.applications {
                 Applications::Any => Apps::Any,

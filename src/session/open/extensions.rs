@@ -1,4 +1,4 @@
-//! Requests of the extension set: ROLE OPEN, INFO, and the tests of reachability.
+//! Requests of the extension set: ROLE OPEN, INFO, REDEEM, and the tests of reachability.
 
 use super::{Next, Open, Stance, unrecognized};
 use crate::base::Role;
@@ -9,8 +9,8 @@ use crate::session::event::{Action, Answer, Ask, Ticket};
 use crate::session::fault::Fault;
 use crate::session::output::Output;
 use crate::wire::{
-    Body as _, BodyRefusal, Dialback, ExtensionRequest, Info, InfoReply, ProbeRequest, ResultCode,
-    RoleOpen, RoleStatus, Voucher,
+    Body as _, BodyRefusal, Dialback, ExtensionRequest, Info, InfoReply, ProbeRequest, Redeem,
+    RedeemResult, ResultCode, RoleOpen, RoleStatus, Voucher,
 };
 
 impl Open {
@@ -27,7 +27,7 @@ impl Open {
         }
     }
 
-    /// Tells the peer part of the answer to a probe, a voucher or a dial-back.
+    /// Tells the peer part of the answer to a probe, a voucher, a dial-back or an invitation.
     pub(in crate::session) fn answered(
         &mut self,
         ticket: Ticket,
@@ -37,7 +37,7 @@ impl Open {
         self.asks.answer(ticket, answer, output);
     }
 
-    /// Takes note that nothing more comes of a probe, a voucher or a dial-back.
+    /// Takes note that nothing more comes of one of those.
     pub(in crate::session) fn ask_ended(&mut self, ticket: Ticket, output: &mut Output) {
         self.asks.end(ticket, output);
     }
@@ -71,6 +71,8 @@ impl Open {
             Dialback::KIND => Dialback::decode(&request.body).map(|dialback| {
                 self.asks.start(Ask::Dialback(dialback), request_id, output);
             }),
+            Redeem::KIND => Redeem::decode(&request.body)
+                .map(|redeem| self.redeem(redeem, request_id, connection, output)),
             // Orders of an operator and synchronisation have no code here yet.
             _ => return unrecognized(),
         };
@@ -87,6 +89,24 @@ impl Open {
         let ticket = output.ticket();
         self.infos.push((ticket, request_id));
         output.push(Action::Info { ticket });
+    }
+
+    /// Hands an invitation on. Only a key can become a user's.
+    fn redeem(
+        &mut self,
+        redeem: Redeem,
+        request_id: u16,
+        connection: &Connection,
+        output: &mut Output,
+    ) {
+        if connection.peer().key().is_some() {
+            return self.asks.start(Ask::Redeem(redeem), request_id, output);
+        }
+        let refused = RedeemResult {
+            result: ResultCode::RequiresAuthentication,
+            why: Some("an invitation is for a key; connect with yours".to_owned()),
+        };
+        output.push(Action::Send(refused.encode(request_id)));
     }
 
     fn role_open(

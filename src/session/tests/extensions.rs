@@ -352,6 +352,7 @@ fn description() -> InfoReply {
         registration: Registration::Closed,
         probes: false,
         now: testing::NOW,
+        you: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod dialback;
 mod fields;
 mod info;
 mod probe;
+mod redeem;
 mod role;
 mod text_enum;
 mod voucher;
@@ -16,11 +17,12 @@ use thiserror::Error;
 
 pub use self::{
     dialback::{Dialback, DialbackAck},
-    info::{Info, InfoLimits, InfoReply, Registration, RoleCondition, RoleReport},
+    info::{Info, InfoLimits, InfoReply, Registration, RoleCondition, RoleReport, UserReport},
     probe::{
         Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus,
         ProbeTransport,
     },
+    redeem::{InvitationCode, Redeem, RedeemResult},
     role::{RoleOpen, RoleStatus, StreamRole},
     voucher::{Voucher, VoucherStatus},
 };
@@ -142,6 +144,7 @@ impl BodyRefusal {
             ProbeRequest::KIND => ProbeStatus::KIND,
             Voucher::KIND => VoucherStatus::KIND,
             Dialback::KIND => DialbackAck::KIND,
+            Redeem::KIND => RedeemResult::KIND,
             _ => return None,
         };
         Some(encode_message(reply_kind, request_id, self))

@@ -56,6 +56,7 @@ fn info() -> InfoReply {
         registration: Registration::Invite,
         probes: false,
         now: Timestamp::MAX,
+        you: None,
     }
 }
 
