@@ -63,6 +63,9 @@ impl RoleJudge {
             roles: entry.roles,
         };
         let open = submission.gate.open();
+        if entry.held {
+            return already_here(false);
+        }
         already_here(visible(&self.rules, open, &facts, &reader))
     }
 

@@ -1,5 +1,7 @@
 //! Tests of the store as a whole.
 
+mod acting;
+mod charging;
 mod checking;
 mod model;
 mod moving;

@@ -148,11 +148,11 @@ fn a_newer_schema_is_refused_and_an_older_program_leaves_it_alone() {
     let error = open_error(dir.path());
     assert!(matches!(
         error,
-        StoreError::NewerSchema { found: 2, known: 1 }
+        StoreError::NewerSchema { found: 3, known: 2 }
     ));
     assert_eq!(
         error.to_string(),
-        "database has schema 2, this program reads up to 1"
+        "database has schema 3, this program reads up to 2"
     );
     assert_eq!(files(dir.path(), "sst"), before);
 }
