@@ -16,6 +16,7 @@ use super::checked::{
 use super::error::ConfigError;
 use super::raw::RawConfig;
 use super::reachability::Reachability;
+use super::sources::Origin;
 use crate::base::{Role, RoleSet, limits};
 use crate::wire::PublicKey;
 
@@ -24,10 +25,17 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Value`] for the first value out of its range.
-    pub fn check(raw: &RawConfig, mode: Mode, folder: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn check(
+        raw: &RawConfig,
+        mode: Mode,
+        folder: &Path,
+        origin: Origin,
+    ) -> Result<Self, ConfigError> {
         let listed = keys("users.list", &raw.users.list)?;
         let joining = joining(&raw.users.mode)?;
         Ok(Self {
+            written: raw.to_table()?,
+            origin,
             mode,
             name: text("name", &raw.name, 1..=NAME_MAX_BYTES)?,
             description: optional("description", raw.description.as_deref(), TEXT_MAX_BYTES)?,

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use super::reachability::Reachability;
+use super::sources::Origin;
 use crate::base::RoleSet;
 use crate::wire::PublicKey;
 
@@ -57,6 +59,10 @@ pub struct Config {
     pub free_space_floor_bytes: u64,
     /// What the trace says, and how.
     pub trace: Trace,
+    /// Every value as the sources wrote it, defaults filled in.
+    pub(super) written: Table,
+    /// What it was read from.
+    pub(super) origin: Origin,
 }
 
 /// For whom the server runs.

@@ -23,8 +23,8 @@ use super::sight::Sight;
 use crate::base::{Role, RoleSet};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Peer, PeerKey};
-use crate::policy::Gate;
 use crate::policy::testing::{NOW, Person, rules};
+use crate::policy::{Gate, LiveRules};
 use crate::session::Settings;
 use crate::store::{Entry, Judge, Judgement, Outcome, Store, StoreOptions, Vouched, Writer};
 use crate::wire::{
@@ -193,7 +193,7 @@ impl Behind {
             }),
             settings: Arc::new(Settings {
                 gate: Arc::new(Gate::dev(RoleSet::ALL, NOW)),
-                rules: Arc::new(rules()),
+                rules: Arc::new(LiveRules::new(rules())),
                 refuse_wide_filters: false,
             }),
             directory: Arc::new(Directory::new(Arc::new(NoSchedules))),

@@ -4,11 +4,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::moderation::Acquaintances;
 use super::users::UserRegistry;
-use crate::base::RoleSet;
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Standing};
 use crate::net::Reply;
-use crate::policy::{Facts, Gate, Reader, Rules, Submitter, admit, already_here, is_held, visible};
+use crate::policy::{
+    Facts, Gate, LiveRules, Reader, Submitter, admit, already_here, is_held, visible,
+};
 use crate::store::{Charge, Entry, Judge, Judgement, Outcome, Vouched};
 use crate::wire::{Kind, Record, RecordRef, ResultCode, Timestamp};
 
@@ -26,7 +27,7 @@ pub(super) struct Submission {
 /// Judges by the roles that are open at the moment a record is to be written, on the listener on
 /// which it came in.
 pub(super) struct RoleJudge {
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Arc<LiveRules>,
     pub(super) directory: Arc<Directory>,
     pub(super) users: Arc<UserRegistry>,
     pub(super) acquaintances: Arc<Acquaintances>,
@@ -66,13 +67,7 @@ impl RoleJudge {
         if entry.held {
             return already_here(false);
         }
-        already_here(visible(&self.rules, open, &facts, &reader))
-    }
-
-    /// Whether a record that is taken waits for the operator's word.
-    fn is_held(&self, roles: RoleSet, record: RecordRef<'_>, standing: Standing) -> bool {
-        let knows = |user: &_, writer: &_| self.acquaintances.knows(user, writer);
-        is_held(&self.rules, roles, record, standing, knows)
+        already_here(visible(&self.rules.now(), open, &facts, &reader))
     }
 
     fn result(&self, submission: &Submission, outcome: &Outcome) -> ResultCode {
@@ -109,19 +104,19 @@ impl Judge for RoleJudge {
             .speaks_for(&signer, &author, record.timestamp(), received);
         let submitter = self.resolved(&context.submitter);
         let roles = context.gate.roles();
-        match admit(&self.rules, roles, record, &submitter, standing) {
+        let rules = self.rules.now();
+        match admit(&rules, roles, record, &submitter, standing) {
             Ok(roles) => {
                 let charges = self.users.charges(record, roles);
                 // A context is judged once, and its record is not there any more when it is answered.
-                context
-                    .over_quota
-                    .set(over_quota(&charges, &submitter))
-                    .ok();
+                let over_quota = over_quota(&charges, &submitter);
+                context.over_quota.set(over_quota).ok();
+                let knows = |user: &_, writer: &_| self.acquaintances.knows(user, writer);
                 Judgement::Store {
                     roles,
                     vouched: vouched(standing),
                     submitter: submitter.peer.key().copied(),
-                    held: self.is_held(roles, record, standing),
+                    held: is_held(&rules, roles, record, standing, knows),
                     charges,
                 }
             }

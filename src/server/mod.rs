@@ -12,6 +12,7 @@
 //! | `info.rs` | what the server says of itself |
 //! | `reachability/` | dial-backs in, verdicts out to the gates, the control socket |
 //! | `storeless.rs` | a server without a store: a witness, or a test of the addresses alone |
+//! | `live.rs` | the configuration that is in force, and reloading it |
 //! | `key.rs`, `data.rs`, `files.rs` | the secret key, what is where in the data folder, open files |
 //! | `commands/` | `init`, `serve`, `check`, `status`, `witness`, `store verify`, `store stats` |
 //!
@@ -27,6 +28,7 @@ mod info;
 mod ingest;
 mod judge;
 mod key;
+mod live;
 mod moderation;
 mod reachability;
 mod schedule_source;
@@ -36,8 +38,9 @@ mod storeless;
 mod trace;
 mod users;
 
-pub use error::{EndError, ServerError, Step};
+pub use error::{EndError, ReloadError, ServerError, Step};
 pub use key::load_key;
+pub use live::Reloaded;
 pub use moderation::{HeldRecord, Moderated, ModerationDesk};
 pub use start::Server;
 pub use trace::{TraceError, install};

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{EndError, Step};
 use super::judge::Submission;
+use super::live::Live;
 use super::moderation::ModerationDesk;
 use super::users::{Newcomers, UserDesk};
 use crate::net::{Listener, NetError};
@@ -62,6 +63,7 @@ pub(super) struct Parts {
 pub(super) struct Desks {
     pub(super) users: Arc<UserDesk>,
     pub(super) moderation: Arc<ModerationDesk>,
+    pub(super) live: Arc<Live>,
 }
 
 impl Parts {

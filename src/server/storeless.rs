@@ -16,7 +16,7 @@ use crate::base::{Role, RoleSet, limits};
 use crate::config::Reachability;
 use crate::identity::Identity;
 use crate::net::{Arrival, Control, InfoSource, Listener, NetError, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Moderation, Rules, Served};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Moderation, Rules, Served};
 use crate::reach::endpoint;
 use crate::reach::runner::Monitor;
 use crate::session::Settings;
@@ -158,7 +158,7 @@ impl Drop for Storeless {
 fn settings() -> Arc<Settings> {
     Arc::new(Settings {
         gate: Arc::new(Gate::closed(RoleSet::EMPTY, "", Timestamp::now())),
-        rules: Arc::new(Rules {
+        rules: Arc::new(LiveRules::new(Rules {
             served: Arc::new(Nobody),
             inbox_public: false,
             moderation: Moderation::Off,
@@ -166,7 +166,7 @@ fn settings() -> Arc<Settings> {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
-        }),
+        })),
         refuse_wide_filters: true,
     })
 }

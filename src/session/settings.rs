@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::{Role, RoleSet};
-use crate::policy::{Facts, Gate, Reader, Rules, visible};
+use crate::policy::{Facts, Gate, LiveRules, Reader, visible};
 use crate::wire::RecordRef;
 
 /// What all connections of a listener have in common.
@@ -12,7 +12,7 @@ pub struct Settings {
     /// Which roles the listener serves at this moment.
     pub gate: Arc<Gate>,
     /// Whom and what the server serves.
-    pub rules: Arc<Rules>,
+    pub rules: Arc<LiveRules>,
     /// Whether a filter without a narrow element is refused with `TOO_OPEN`.
     pub refuse_wide_filters: bool,
 }
@@ -23,7 +23,7 @@ impl Settings {
     #[must_use]
     pub fn shows(&self, record: RecordRef<'_>, roles: RoleSet, reader: &Reader) -> bool {
         visible(
-            &self.rules,
+            &self.rules.now(),
             self.gate.open(),
             &Facts { record, roles },
             reader,
@@ -35,7 +35,7 @@ impl Settings {
     pub(super) fn serves(&self, app: u32) -> bool {
         self.gate.open().iter().any(|role| match role {
             Role::Outbox | Role::Inbox | Role::Encryption => true,
-            Role::Application => self.rules.applications.apps.serves(app),
+            Role::Application => self.rules.now().applications.apps.serves(app),
         })
     }
 }

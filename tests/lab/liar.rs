@@ -9,7 +9,7 @@ use mosaicd::base::RoleSet;
 use mosaicd::client::{RawConnection, ServerTrust, Target};
 use mosaicd::identity::{Identity, Peer};
 use mosaicd::net::{Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket};
-use mosaicd::policy::{AppRules, AppSubmit, Apps, Gate, Rules, Served};
+use mosaicd::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules, Served};
 use mosaicd::session::Settings;
 use mosaicd::wire::{
     Body, BodyRefusal, ClientMessage, Dialback, DialbackAck, EXTENSION_APP, InfoLimits, InfoReply,
@@ -86,14 +86,14 @@ fn listen(address: SocketAddr, key: SecretKey, behaviour: Behaviour) -> Outcome<
 fn settings() -> Settings {
     Settings {
         gate: Arc::new(Gate::closed(RoleSet::EMPTY, "", Timestamp::now())),
-        rules: Arc::new(Rules {
+        rules: Arc::new(LiveRules::new(Rules {
             served: Arc::new(Nobody),
             inbox_public: false,
             applications: AppRules {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
-        }),
+        })),
         refuse_wide_filters: true,
     }
 }

@@ -8,12 +8,13 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::data;
-use super::error::{EndError, ServerError};
+use super::error::{EndError, ReloadError, ServerError};
 use super::files;
 use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
+use super::live::{Live, Reloaded};
 use super::moderation::{Acquaintances, ModerationDesk};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
@@ -26,7 +27,7 @@ use crate::config::{Applications, Config, InboxModeration, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
 use crate::net::{Control, Listener, Probing, Records, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Moderation, Rules};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Moderation, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
 use crate::store::{Store, StoreOptions, Writer};
@@ -42,6 +43,7 @@ pub struct Server {
     transports: Vec<ProbeTransport>,
     key: PublicKey,
     open_roles: RoleSet,
+    live: Weak<Live>,
     users: Weak<UserDesk>,
     moderation: Weak<ModerationDesk>,
     order: watch::Sender<Option<Order>>,
@@ -96,6 +98,7 @@ impl Server {
         let (order, orders) = watch::channel(None);
         let (ended, end) = watch::channel(None);
         let desks = core.desks;
+        let live = Arc::downgrade(&desks.live);
         let users = Arc::downgrade(&desks.users);
         let moderation = Arc::downgrade(&desks.moderation);
         let parts = Parts {
@@ -114,6 +117,7 @@ impl Server {
             transports: sockets(&config).map(|(_, transport)| transport).collect(),
             key: public,
             open_roles,
+            live,
             users,
             moderation,
             order,
@@ -177,6 +181,20 @@ impl Server {
             is_first
         });
         self.ended().await
+    }
+
+    /// Reads the configuration again, from where it came from, and puts it in force: all of it, or
+    /// nothing. No connection and no request is disturbed; each goes on by the new values.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop a reload that has begun.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; everything is as it was.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let live = self.live.upgrade().ok_or(ReloadError::Ended)?;
+        let reloaded = spawn_blocking(move || live.reload());
+        Ok(reloaded.await.map_err(|_| ReloadError::Panicked)??)
     }
 
     /// Waits until the server has ended, whatever the reason.
@@ -248,7 +266,6 @@ struct Core {
     store: Store,
     fanout: Fanout,
     directory: Arc<Directory>,
-    rules: Arc<Rules>,
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
     info: Arc<Info>,
@@ -266,7 +283,7 @@ impl Core {
         let directory = Arc::new(Directory::new(Arc::new(StoreSchedules::new(store.clone()))));
         let registry = Arc::new(registry(&config, &store)?);
         let acquaintances = Arc::new(Acquaintances::new(store.clone()));
-        let rules = Arc::new(rules(&config, Arc::clone(&registry)));
+        let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&registry))));
         let now = Timestamp::now();
         let gates = sockets(&config);
         let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
@@ -290,19 +307,24 @@ impl Core {
         let sink = move |checked| to_writer.hand_on(checked);
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
+        let live = Arc::new(Live::new(
+            Arc::clone(&config),
+            rules,
+            Arc::clone(&registry),
+            store.clone(),
+        ));
         let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
         let users = Arc::new(users);
         let moderation =
             ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
         let newcomers =
             Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
-        let info = Info::new(Arc::clone(&config), key, Arc::clone(&users), now);
+        let info = Info::new(Arc::clone(&live), key, Arc::clone(&users), now);
         Ok(Self {
             config,
             store,
             fanout,
             directory,
-            rules,
             gates,
             info: Arc::new(info),
             writer,
@@ -311,6 +333,7 @@ impl Core {
             desks: Desks {
                 users,
                 moderation: Arc::new(moderation),
+                live,
             },
         })
     }
@@ -330,7 +353,7 @@ impl Core {
     fn settings(&self, gate: Arc<Gate>) -> Arc<Settings> {
         Arc::new(Settings {
             gate,
-            rules: Arc::clone(&self.rules),
+            rules: Arc::clone(self.desks.live.rules()),
             refuse_wide_filters: false,
         })
     }
@@ -425,7 +448,8 @@ fn registry(config: &Config, store: &Store) -> Result<UserRegistry, ServerError>
     })
 }
 
-fn rules(config: &Config, served: Arc<UserRegistry>) -> Rules {
+/// What the configuration says of the roles.
+pub(super) fn rules(config: &Config, served: Arc<UserRegistry>) -> Rules {
     Rules {
         served,
         inbox_public: config.inbox_public,

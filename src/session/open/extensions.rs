@@ -162,7 +162,7 @@ fn check_role_open(open: &RoleOpen, connection: &Connection) -> Result<Role, (Re
         });
     };
     let settings = connection.settings();
-    policy::bind(&settings.rules, &settings.gate, role, open.app)?;
+    policy::bind(&settings.rules.now(), &settings.gate, role, open.app)?;
     Ok(role)
 }
 
