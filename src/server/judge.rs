@@ -107,16 +107,17 @@ impl Judge for RoleJudge {
         let rules = self.rules.now();
         match admit(&rules, roles, record, &submitter, standing) {
             Ok(roles) => {
-                let charges = self.users.charges(record, roles);
+                let knows = |user: &_, writer: &_| self.acquaintances.knows(user, writer);
+                let held = is_held(&rules, roles, record, standing, knows);
+                let charges = self.users.charges(record, roles, held);
                 // A context is judged once, and its record is not there any more when it is answered.
                 let over_quota = over_quota(&charges, &submitter);
                 context.over_quota.set(over_quota).ok();
-                let knows = |user: &_, writer: &_| self.acquaintances.knows(user, writer);
                 Judgement::Store {
                     roles,
                     vouched: vouched(standing),
                     submitter: submitter.peer.key().copied(),
-                    held: is_held(&rules, roles, record, standing, knows),
+                    held,
                     charges,
                 }
             }

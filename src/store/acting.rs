@@ -8,6 +8,7 @@ use super::{
     error::StoreError,
     stage::{Stage, Staged, StateValues},
     state::state_key,
+    usage,
 };
 use crate::{
     base::{Seq, limits},
@@ -138,6 +139,7 @@ impl Stage<'_> {
                     seq: self.next(),
                     received,
                     held: false,
+                    charged: usage::let_in(&known.charged).into(),
                     ..Entry::clone(&known)
                 });
                 if let Outcome::Stored(to) = self.admit(&entry, Some(place), &[])? {

@@ -505,14 +505,20 @@ fn stays(known: &Arc<Entry>, entry: &Entry) -> Option<Outcome> {
 
 /// The entry of a record that is here as `known` and comes again as `again`.
 fn united(known: &Entry, again: &Entry) -> Entry {
+    let held = known.held && again.held;
+    let charged = if held {
+        known.charged.to_vec()
+    } else {
+        usage::let_in(&known.charged)
+    };
     Entry {
         roles: known.roles.union(again.roles),
         vouched: match known.vouched {
             Vouched::Unknown => again.vouched,
             vouched => vouched,
         },
-        held: known.held && again.held,
-        charged: usage::union(&known.charged, again.charged.iter().copied()).into(),
+        held,
+        charged: usage::union(&charged, again.charged.iter().copied()).into(),
         ..again.clone()
     }
 }

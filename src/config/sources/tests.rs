@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::{Role, RoleSet};
-use crate::config::{Applications, Submitters};
+use crate::config::{Applications, Joining, Quotas, Submitters};
 use crate::wire::SecretKey;
 
 fn sources(file: &Path) -> Sources {

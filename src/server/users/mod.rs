@@ -145,7 +145,10 @@ impl UserRegistry {
     /// it notifies, the first [`limits::CHARGED_MAX`] of them. What applications take of a served
     /// author is the author's, too. A record in the outbox is not charged to those it mentions:
     /// however full their inboxes are, an outbox takes what its users publish.
-    pub(super) fn charges(&self, record: RecordRef<'_>, roles: RoleSet) -> Vec<Charge> {
+    ///
+    /// What is `held` counts apart, by the same bounds: no user learns of it by what is kept for them,
+    /// and no flood of it fills an inbox.
+    pub(super) fn charges(&self, record: RecordRef<'_>, roles: RoleSet, held: bool) -> Vec<Charge> {
         let state = self.read();
         let author = record.author();
         let own = || state.charge(author, Account::Own);
@@ -163,7 +166,12 @@ impl UserRegistry {
                     recipients.push(notified);
                 }
             }
-            let charge = |user| state.charge(user, Account::Delivered);
+            let account = if held {
+                Account::Held
+            } else {
+                Account::Delivered
+            };
+            let charge = |user| state.charge(user, account);
             return recipients.into_iter().map(charge).collect();
         }
         if state.serves(&author) {
@@ -172,7 +180,7 @@ impl UserRegistry {
         Vec::new()
     }
 
-    /// What the user is told of what is kept for them. `usage` without what is held.
+    /// What the user is told of what is kept for them; nothing of what is held.
     pub(super) fn report(&self, master: &PublicKey, usage: &Usage) -> UserReport {
         let state = self.read();
         let quotas = state.quotas(master);
@@ -247,7 +255,9 @@ impl State {
         let quotas = self.quotas(&user);
         let (records, bytes) = match account {
             Account::Own => (quotas.records, quotas.bytes),
-            Account::Delivered => (quotas.delivered_records, quotas.delivered_bytes),
+            Account::Delivered | Account::Held => {
+                (quotas.delivered_records, quotas.delivered_bytes)
+            }
         };
         let bound = |bound| if bound == 0 { u64::MAX } else { bound };
         Charge {

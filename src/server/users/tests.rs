@@ -318,13 +318,13 @@ fn users_are_listed_once_each_in_the_order_of_their_keys_page_after_page() {
 }
 
 /// For whom a record counts on a server of Alice and Bob.
-fn charged(record: &Record, roles: &[Role]) -> Vec<(PublicKey, Account)> {
+fn charged(record: &Record, roles: &[Role], held: bool) -> Vec<(PublicKey, Account)> {
     let folder = TempDir::new().unwrap();
     let mut rules = rules(Joining::Closed, &[]);
     rules.listed = [Person::Alice, Person::Bob].map(Person::key).into();
     let office = Office::open(&folder, rules);
     let roles = roles.iter().copied().collect();
-    let charges = office.desk.registry.charges(record.view(), roles);
+    let charges = office.desk.registry.charges(record.view(), roles, held);
     charges.iter().map(|it| (it.user, it.account)).collect()
 }
 
@@ -389,9 +389,16 @@ fn a_record_counts_for_whoever_has_it_from_this_server() {
     ] {
         let record = Draft::by(author, access).of_app(APP).to(to).record();
         assert_eq!(
-            charged(&record, roles),
+            charged(&record, roles, false),
             expected,
             "{author:?} {access:?} {roles:?}"
         );
     }
+}
+
+#[test]
+fn what_is_held_counts_apart_from_what_was_delivered() {
+    let record = Draft::by(Person::Stranger, ReadAccess::Everybody).to(&[Person::Bob]);
+    let charged = charged(&record.record(), &[Role::Inbox], true);
+    assert_eq!(charged, [(Person::Bob.key(), Account::Held)]);
 }
