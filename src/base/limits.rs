@@ -400,8 +400,8 @@ pub const USERS_MAX: usize = 100_000;
 /// names it, so most of what is found may be rubbish. A signature check each.
 pub const DIRECTORY_SCAN_MAX_RECORDS: usize = 1_024;
 
-/// Clients that connected and wait to be registered as users; past it one is registered with its
-/// first submission, or when it connects again.
+/// Clients that wait to be registered as users, or to redeem an invitation; past it one is registered
+/// with its first submission, or when it connects again.
 pub const ARRIVALS_MAX: usize = 1_024;
 
 /// Time a client waits for a connection, for HELLO ACK, and for the next reply that it is owed.
@@ -506,7 +506,56 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 8;
 /// Time that an operator's program has to send its request, and to take the reply.
 pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Probes, vouchers and dial-backs of one stream that are not over; past it the stream is not read.
+/// Records that a user of a server with open registration or invitations may publish there, and as
+/// many may be left for them, where the operator says nothing else: thirty a day for ten years.
+pub const QUOTA_RECORDS: u64 = 100_000;
+
+/// The same in bytes: one disk of 4 TB has room for two thousand users who fill both.
+pub const QUOTA_BYTES: u64 = 1 << 30;
+
+/// Served recipients of one record of whom is asked whether they know its writer: each can cost a
+/// look into the indexes. Who writes to more at once is judged by the first ones.
+pub const MODERATION_RECIPIENTS_MAX: usize = 8;
+
+/// Pages of the index that are looked through to find out whether a user has ever written to
+/// somebody. Where there is more with the same tag, the writer counts as a stranger until the operator
+/// releases a record.
+pub const MODERATION_SCAN_MAX_PAGES: usize = 4;
+
+/// Keys that one record makes acquainted with its author at once: what is kept of others must not be
+/// pushed out by it. The store knows the rest.
+pub const ACQUAINTED_AT_ONCE_MAX: usize = 64;
+
+/// Characters of a held record that an operator is shown.
+pub const HELD_TEXT_MAX_CHARS: usize = 1_024;
+
+/// Pairs of a user and a writer of whom it is remembered whether they know each other: 8 MB.
+pub const ACQUAINTANCES_MAX: usize = 65_536;
+
+/// Held records that are released or rejected by one order: with their recipients they stay within
+/// the changes that one act may have.
+pub const MODERATION_IDS_MAX: usize = 100;
+
+/// Invitations that wait to be used. All of them are in memory, at some 200 bytes.
+pub const INVITATIONS_MAX: usize = 100_000;
+
+/// Bytes of what an operator notes with an invitation.
+pub const INVITATION_NOTE_MAX_BYTES: usize = 256;
+
+/// Wrong invitations of one key in a row after which it is told to wait, for [`REDEEM_PAUSE`]. Guessing
+/// is hopeless at 128 bits; this keeps the trace and the thread that redeems from being flooded.
+pub const REDEEM_TRIES_MAX: u32 = 8;
+
+/// How long such a key has to wait.
+pub const REDEEM_PAUSE: Duration = Duration::from_secs(60);
+
+/// Keys of whom wrong invitations are remembered, the most recent ones.
+pub const REDEEM_KEYS_MAX: usize = 4_096;
+
+/// Users that one answer to an operator lists.
+pub const USERS_PAGE_MAX: usize = 256;
+
+/// Probes, vouchers, dial-backs and invitations of one stream that are not over; past it the stream is not read.
 /// A server that tests one of its listeners has one or two under way with one prober.
 pub const STREAM_PROBES_MAX: usize = 4;
 

@@ -96,7 +96,6 @@ const RESTART: &[&str] = &[
     "listen",
     "listen_tcp",
     "roles",
-    "users.mode",
     "users.max",
     "trace.format",
 ];

@@ -127,7 +127,7 @@ impl Requester {
         self.peer.key()
     }
 
-    /// The master for whom the peer's key speaks, as of the last [`refresh`](Self::refresh).
+    /// The master for whom the peer's key spoke when that was last looked up.
     pub(super) fn master(&self) -> Option<PublicKey> {
         self.resolved().and_then(|resolved| resolved.master)
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{AppRules, AppSubmit, Apps, Facts, Reader, Roles, Rules, Served, Submitter};
+use super::{
+    AppRules, AppSubmit, Apps, Facts, Moderation, Reader, Roles, Rules, Served, Submitter,
+};
 use crate::base::{Role, RoleSet};
 use crate::identity::{Peer, PeerKey, Standing};
 use crate::wire::{
@@ -69,6 +71,7 @@ pub(crate) fn rules() -> Rules {
     Rules {
         served: Arc::new(Users(users.into_iter().collect())),
         inbox_public: true,
+        moderation: Moderation::Off,
         applications: AppRules {
             apps: Apps::List(vec![(APP, None)]),
             submit: AppSubmit::Anyone,

@@ -8,6 +8,7 @@ use super::{
     error::StoreError,
     stage::{Stage, Staged, StateValues, VouchedNow},
     state::state_key,
+    usage,
 };
 use crate::{
     base::{Seq, limits},
@@ -59,7 +60,7 @@ impl Stage<'_> {
         self.state.extend(values);
         let (mut effects, mut missing, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for change in &act.records {
-            let effect = self.change_record(change, (seq, received), &mut released, vouched_now)?;
+            let effect = self.change_record(change, (seq, received), vouched_now, &mut released)?;
             if !matches!(
                 effect,
                 Some(Effect::Released { .. } | Effect::Removed { .. })
@@ -115,8 +116,8 @@ impl Stage<'_> {
         &mut self,
         change: &RecordChange,
         (act, received): (Seq, Timestamp),
-        released: &mut Vec<Record>,
         vouched_now: &VouchedNow<'_>,
+        released: &mut Vec<Record>,
     ) -> Result<Option<Effect>, StoreError> {
         let id = *change.id();
         let Some(place) = self.find_id(&id)? else {
@@ -140,6 +141,7 @@ impl Stage<'_> {
                     seq: self.next(),
                     received,
                     held: false,
+                    charged: usage::let_in(&known.charged).into(),
                     ..Entry::clone(&known)
                 });
                 if let Outcome::Stored(to) = self.admit(&entry, Some(place), &[], vouched_now)? {

@@ -47,7 +47,8 @@ pub(super) struct Stage<'v> {
 /// Values of the state by their whole keys; those that are taken away are nothing.
 pub(super) type StateValues = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// How the signer of a record that is here is vouched for by now, as [`Judge`](super::Judge) says.
+/// How the signer of a record that is here is vouched for by now; see
+/// [`Judge::vouched_now`](super::Judge::vouched_now).
 pub(super) type VouchedNow<'a> = dyn Fn(&Entry) -> Option<Vouched> + 'a;
 
 /// What a batch is made with.
@@ -513,14 +514,20 @@ fn stays(known: &Arc<Entry>, vouched: Vouched, entry: &Entry) -> Option<Outcome>
 
 /// The entry of a record that is here as `known` and comes again as `again`.
 fn united(known: &Entry, again: &Entry) -> Entry {
+    let held = known.held && again.held;
+    let charged = if held {
+        known.charged.to_vec()
+    } else {
+        usage::let_in(&known.charged)
+    };
     Entry {
         roles: known.roles.union(again.roles),
         vouched: match known.vouched {
             Vouched::Unknown => again.vouched,
             vouched => vouched,
         },
-        held: known.held && again.held,
-        charged: usage::union(&known.charged, again.charged.iter().copied()).into(),
+        held,
+        charged: usage::union(&charged, again.charged.iter().copied()).into(),
         ..again.clone()
     }
 }
