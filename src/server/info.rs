@@ -10,7 +10,7 @@ use crate::base::{Role, limits};
 use crate::config::{Applications, Config, Joining};
 use crate::identity::Peer;
 use crate::net::{Arrival, InfoSource};
-use crate::policy::{Gate, Rates, RoleState, Served};
+use crate::policy::{Gate, Rates, RoleState};
 use crate::wire::{
     InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp,
     Transport, UserReport,
