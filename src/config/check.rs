@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
+use super::blobs::Blobs;
 use super::checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 use super::error::ConfigError;
 use super::raw::RawConfig;
@@ -61,6 +62,7 @@ impl Config {
             inbox_public: raw.inbox.public,
             applications: applications(&raw.application.ids)?,
             application_submitters: submitters(&raw.application.submit)?,
+            blobs: Blobs::check(&raw.blobs)?,
             reachability: Reachability::check(&raw.reachability, folder)?,
             limits: Limits::check(raw)?,
             free_space_floor_bytes: integer(
@@ -139,7 +141,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn integer<T: TryFrom<i64>>(
+pub(super) fn integer<T: TryFrom<i64>>(
     key: &'static str,
     value: i64,
     range: RangeInclusive<i64>,
@@ -188,7 +190,7 @@ fn optional(
         .transpose()
 }
 
-fn word<T>(
+pub(super) fn word<T>(
     key: &'static str,
     value: &str,
     meaning: impl Fn(&str) -> Option<T>,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::blobs::Blobs;
 use super::reachability::Reachability;
 use crate::base::RoleSet;
 use crate::wire::PublicKey;
@@ -43,6 +44,8 @@ pub struct Config {
     pub applications: Applications,
     /// Who may submit to the application role.
     pub application_submitters: Submitters,
+    /// Who may leave BLOBs here, who may fetch them, and how large they may be.
+    pub blobs: Blobs,
     /// Who tests the server's reachability, and what is known of it.
     pub reachability: Reachability,
     /// Bounds that depend on the machine.

@@ -6,12 +6,13 @@
 //! | `raw.rs` | the shape of the file, with every default |
 //! | `sources/` | which source says what: defaults, file, environment, `--set` |
 //! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
-//! | `reachability.rs` | the section of that name |
+//! | `blobs.rs`, `reachability.rs` | the section of that name |
 //! | `template.rs` | the file that `mosaicd init` writes |
 //! | `checked.rs` | what `Config` holds |
 //!
 //! `docs/CONFIG.md` describes every key to operators; a test here holds it to this code.
 
+mod blobs;
 mod check;
 mod checked;
 mod error;
@@ -21,6 +22,7 @@ mod reachability;
 mod sources;
 mod template;
 
+pub use blobs::{BlobCircle, Blobs};
 pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
+use super::blobs::RawBlobs;
 use super::reachability::RawReachability;
 use crate::base::{Role, limits};
 
@@ -26,6 +27,7 @@ pub struct RawConfig {
     pub(super) users: RawUsers,
     pub(super) inbox: RawInbox,
     pub(super) application: RawApplication,
+    pub(super) blobs: RawBlobs,
     pub(super) reachability: RawReachability,
     pub(super) limits: RawLimits,
     pub(super) store: RawStore,
@@ -95,6 +97,7 @@ impl Default for RawConfig {
             users: RawUsers::default(),
             inbox: RawInbox::default(),
             application: RawApplication::default(),
+            blobs: RawBlobs::default(),
             reachability: RawReachability::default(),
             limits: RawLimits::default(),
             store: RawStore::default(),

@@ -7,7 +7,7 @@ use super::ingest::Ingest;
 use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
-use crate::store::Store;
+use crate::store::{BlobWriter, Store};
 use crate::wire::InfoReply;
 
 /// Describes the server to a peer.
@@ -42,6 +42,8 @@ pub struct Records {
     pub directory: Arc<Directory>,
     /// Where submissions go.
     pub ingest: Arc<dyn Ingest>,
+    /// Where BLOBs are handed in; of the store in which they are found.
+    pub blobs: BlobWriter,
     /// Records a request without a limit delivers before it is closed with `TOO_OPEN`.
     pub query_results_max: u32,
 }

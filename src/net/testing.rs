@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
+use super::blobs::Depot;
 use super::ingest::{Ingest, Reply, SubmitJob};
 use super::link::{Broken, LinkReader, LinkWriter};
 use super::probing::testing::Prober;
@@ -212,6 +213,7 @@ impl Behind {
                 fanout: self.fanout.clone(),
                 directory: Arc::clone(&self.directory),
                 ingest: Arc::clone(&self.ingest) as Arc<dyn Ingest>,
+                blobs: self.ingest.writer.blobs(),
                 query_results_max: 1_000,
             }),
             info: Arc::new(GateInfo),
@@ -231,6 +233,11 @@ impl Behind {
             is_cold: false,
             settings: Arc::clone(&self.settings),
         })
+    }
+
+    pub(super) fn depot(&self) -> Arc<Depot> {
+        let writer = self.ingest.writer.blobs();
+        Arc::new(Depot::new(self.store.clone(), writer))
     }
 
     pub(super) fn source(&self, results_max: u32) -> Arc<Source> {
@@ -322,6 +329,7 @@ struct Pipe {
     room: usize,
     finished: bool,
     stopped: bool,
+    reset: bool,
 }
 
 enum Spoken {
@@ -389,6 +397,10 @@ impl LinkWriter for MemoryWriter {
 
     fn finish(&mut self) {
         self.pipe.send_modify(|pipe| pipe.finished = true);
+    }
+
+    fn reset(&mut self, _: ResultCode) {
+        self.pipe.send_modify(|pipe| pipe.reset = true);
     }
 
     fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {

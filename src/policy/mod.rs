@@ -2,12 +2,13 @@
 //!
 //! Each role is one file that holds its row of the table: [`outbox`](Role::Outbox),
 //! [`inbox`](Role::Inbox), [`encryption`](Role::Encryption) and [`other`](Role::Application).
-//! Four questions are asked of them, and each is asked in one place only:
+//! Each question is asked in one place only:
 //!
 //! * [`claims()`]: which configured roles a record belongs to;
 //! * [`admit()`]: under which open roles a submission is stored, or why it is refused;
 //! * [`visible()`]: whether a reader may learn that a record exists. Every path that lets a record,
 //!   its ID, its count or its existence out asks this function and has no rule of its own;
+//! * [`admit_blob()`] and [`reads_blobs()`]: who may leave a BLOB here and who may fetch one;
 //! * [`Gate::open`]: which roles a listener serves at this moment.
 //!
 //! # Source
@@ -16,6 +17,7 @@
 
 mod admit;
 mod bind;
+mod blobs;
 mod claims;
 mod encryption;
 mod gate;
@@ -36,6 +38,7 @@ use crate::base::Role;
 
 pub use admit::{Submitter, admit};
 pub use bind::bind;
+pub use blobs::{BlobAccess, BlobAccount, BlobRefusal, BlobRules, admit_blob, reads_blobs};
 pub use claims::claims;
 pub use gate::{Gate, RoleState, Roles};
 pub use refusal::{Refusal, already_here};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::blobs::BlobRules;
 use crate::wire::{Kind, PublicKey};
 
 /// The users whose outbox, inbox and encryption server this is.
@@ -24,6 +25,8 @@ pub struct Rules {
     pub inbox_public: bool,
     /// The rules of the application role.
     pub applications: AppRules,
+    /// The rules of BLOBs.
+    pub blobs: BlobRules,
 }
 
 impl fmt::Debug for Rules {
@@ -31,6 +34,7 @@ impl fmt::Debug for Rules {
         f.debug_struct("Rules")
             .field("inbox_public", &self.inbox_public)
             .field("applications", &self.applications)
+            .field("blobs", &self.blobs)
             .finish_non_exhaustive()
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{AppRules, AppSubmit, Apps, Reader, Roles, Rules, Served, Submitter};
+use super::{
+    AppRules, AppSubmit, Apps, BlobAccess, BlobRules, Reader, Roles, Rules, Served, Submitter,
+};
 use crate::base::{Role, RoleSet};
 use crate::identity::{Peer, PeerKey};
 use crate::wire::{
@@ -71,6 +73,13 @@ pub(crate) fn rules() -> Rules {
         applications: AppRules {
             apps: Apps::List(vec![(APP, None)]),
             submit: AppSubmit::Anyone,
+        },
+        blobs: BlobRules {
+            enabled: true,
+            submit: BlobAccess::Users,
+            read: BlobAccess::Anyone,
+            bytes_max: 1 << 20,
+            user_bytes: 8 << 20,
         },
     }
 }

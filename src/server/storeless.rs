@@ -16,7 +16,7 @@ use crate::base::{Role, RoleSet, limits};
 use crate::config::Reachability;
 use crate::identity::Identity;
 use crate::net::{Arrival, Control, InfoSource, Listener, NetError, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules, Served};
+use crate::policy::{AppRules, AppSubmit, Apps, BlobRules, Gate, Rules, Served};
 use crate::reach::endpoint;
 use crate::reach::runner::Monitor;
 use crate::session::Settings;
@@ -165,6 +165,7 @@ fn settings() -> Arc<Settings> {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
+            blobs: BlobRules::OFF,
         }),
         refuse_wide_filters: true,
     })

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::base::{Role, RoleSet};
-use crate::policy::{Facts, Gate, Reader, Rules, visible};
-use crate::wire::RecordRef;
+use crate::policy::{
+    BlobAccount, BlobRefusal, Facts, Gate, Reader, Rules, Submitter, admit_blob, reads_blobs,
+    visible,
+};
+use crate::wire::{RecordRef, ResultCode};
 
 /// What all connections of a listener have in common.
 #[derive(Clone, Debug)]
@@ -28,6 +31,30 @@ impl Settings {
             &Facts { record, roles },
             reader,
         )
+    }
+
+    /// Whether a BLOB of `data_bytes` is taken from the submitter at this moment, and to whom it is
+    /// charged.
+    ///
+    /// # Errors
+    /// What the peer is told.
+    pub fn admits_blob(
+        &self,
+        submitter: &Submitter,
+        data_bytes: u64,
+    ) -> Result<BlobAccount, ResultCode> {
+        admit_blob(&self.rules, self.gate.roles(), submitter, data_bytes).map_err(|refusal| {
+            tracing::debug!(%refusal, "BLOB refused");
+            refusal.of_submission()
+        })
+    }
+
+    /// Whether the reader may fetch BLOBs at this moment.
+    ///
+    /// # Errors
+    /// What the peer is told, whatever hash it asked for.
+    pub fn reads_blobs(&self, reader: &Reader) -> Result<(), ResultCode> {
+        reads_blobs(&self.rules, self.gate.roles(), reader).map_err(BlobRefusal::of_read)
     }
 
     /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    Store,
+    BlobTotal, Store,
+    blobs::Tally,
     counts::{Counts, Item},
     error::StoreError,
     keys::{self, IndexKey, Table},
@@ -28,6 +29,8 @@ pub struct Report {
     pub entries: u64,
     /// What was counted on the way.
     pub counts: Counts,
+    /// What BLOBs there are.
+    pub blobs: BlobTotal,
     /// What is wrong, the first of it.
     pub problems: Vec<Problem>,
     /// How much is wrong in all.
@@ -49,6 +52,14 @@ pub enum Problem {
     ReceivedBackwards(Seq),
     /// The record here was replaced by an entry that is not behind it.
     ReplacedByNothing(Seq),
+    /// The BLOB of this entry is not what its hash says; the text says how.
+    WrongBlob(Seq, String),
+    /// A count of BLOBs is wrong.
+    WrongBlobCount,
+    /// There are chunks of a BLOB that nothing in the log asks for.
+    StrayChunks,
+    /// The entry says of an entry that is not a removed BLOB's that it is.
+    RemovedNothing(Seq),
     /// A key of the record is not in the index: some queries do not find the record.
     MissingKey(Seq, Table),
     /// A key is in the index that nothing in the log asks for.
@@ -117,6 +128,12 @@ impl fmt::Display for Problem {
                     "entry {seq} was replaced by an entry that is not behind it"
                 )
             }
+            Self::WrongBlob(seq, why) => write!(f, "BLOB of entry {seq} is damaged: {why}"),
+            Self::WrongBlobCount => f.write_str("a count of BLOBs is wrong"),
+            Self::StrayChunks => f.write_str("there are chunks of a BLOB that is not in the log"),
+            Self::RemovedNothing(seq) => {
+                write!(f, "entry {seq} removes a BLOB that is not before it")
+            }
             Self::MissingKey(seq, table) => {
                 write!(f, "entry {seq} is not in the index by {table:?}")
             }
@@ -157,6 +174,7 @@ impl Store {
             report: Report::default(),
             inspect,
             last_received: Timestamp::MIN,
+            blobs: Tally::default(),
             missing_keys: 0,
             reads_index: true,
             progress,
@@ -164,6 +182,10 @@ impl Store {
         check.log()?;
         if check.reads_index {
             check.index()?;
+        }
+        check.report.blobs = check.blobs.totals();
+        for problem in check.blobs.finish(&view)? {
+            check.report.note(problem);
         }
         let stored = view.counts()?;
         let counted = check.report.counts;
@@ -181,6 +203,7 @@ struct Check<'a, 'v> {
     report: Report,
     inspect: &'a mut Inspect<'a>,
     last_received: Timestamp,
+    blobs: Tally,
     missing_keys: u64,
     /// Whether the index could be read so far.
     reads_index: bool,
@@ -257,6 +280,25 @@ impl Check<'_, '_> {
                 self.report.counts.gone += 1;
                 if by <= seq || by > self.view.tail() {
                     self.report.note(Problem::ReplacedByNothing(seq));
+                }
+            }
+            LogEntry::Blob(header) => {
+                self.report.counts.index_keys += 1;
+                let secret = self.view.secret();
+                let key = secret.blob_key(&header.hash, header.received, seq);
+                let problem = self.blobs.blob(self.view, seq, &header);
+                problem.into_iter().for_each(|it| self.report.note(it));
+                self.expect_keys(vec![key]);
+            }
+            LogEntry::BlobGone(gone) => {
+                let of = self.view.values(&[gone.of]);
+                let is_gone = |value| {
+                    let left = LogEntry::decode(value);
+                    matches!(left, Ok(LogEntry::Gone { by, .. }) if by == seq)
+                };
+                let value = of.as_ref().ok().and_then(|values| values.first());
+                if gone.of >= seq || !value.is_some_and(|value| is_gone(value)) {
+                    self.report.note(Problem::RemovedNothing(seq));
                 }
             }
         }
@@ -366,6 +408,7 @@ fn is_due(view: &View<'_>, key: &[u8], seq: Seq) -> bool {
             .record_keys(&record, seq)
             .iter()
             .any(|due| due == key),
+        Some(Ok(LogEntry::Blob(blob))) => secret.blob_key(&blob.hash, blob.received, seq) == key,
         Some(Ok(LogEntry::User { received, user })) => secret.user_key(&user, received, seq) == key,
         _ => false,
     }

@@ -19,7 +19,7 @@
 
 use crate::{
     base::Seq,
-    wire::{Address, Kind, PublicKey, RecordId, RecordRef, Timestamp},
+    wire::{Address, BlobHash, Kind, PublicKey, RecordId, RecordRef, Timestamp},
 };
 
 /// Bytes of an index key.
@@ -58,11 +58,13 @@ pub enum Table {
     Subkey = 7,
     /// Registered users. Value: digest of the user's key; the time is that of the registration.
     User = 8,
+    /// BLOBs. Value: digest of the hash; the time is when it was received.
+    Blob = 12,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Time,
         Self::Author,
         Self::Kind,
@@ -71,6 +73,7 @@ impl Table {
         Self::Address,
         Self::Subkey,
         Self::User,
+        Self::Blob,
     ];
 
     /// First byte of the table's keys.
@@ -277,6 +280,12 @@ impl Secret {
     /// The key of a registered user.
     pub(super) fn user_key(&self, user: &PublicKey, received: Timestamp, seq: Seq) -> IndexKey {
         let run = prefix(Table::User, self.value(user.as_bytes()));
+        join(run, !received.nanos(), place(0, seq))
+    }
+
+    /// The key of a BLOB.
+    pub(super) fn blob_key(&self, hash: &BlobHash, received: Timestamp, seq: Seq) -> IndexKey {
+        let run = prefix(Table::Blob, self.value(hash.as_bytes()));
         join(run, !received.nanos(), place(0, seq))
     }
 

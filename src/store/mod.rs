@@ -12,6 +12,7 @@
 //! - Nothing is published, acknowledged or counted before its batch was synced.
 //! - Whatever is decided about a record is in its entry; nothing is decided anew later.
 
+mod blobs;
 mod budget;
 mod check;
 mod commit;
@@ -46,6 +47,10 @@ use std::{
     },
 };
 
+pub use blobs::{
+    BlobClaim, BlobInfo, BlobOutcome, BlobReadError, BlobReader, BlobTotal, BlobUpload, BlobWriter,
+    RemovedBlob,
+};
 pub use budget::PageBudget;
 pub use check::{Inspect, Pass, Problem, Progress, Report};
 pub use counts::{Counts, RoleCount};
@@ -97,6 +102,7 @@ impl Store {
     pub fn open(path: &Path, settings: StoreOptions) -> Result<Self, StoreError> {
         let db = Database::open(path, &settings)?;
         let end = recover::end_of_log(&db)?;
+        blobs::recover(&db)?;
         let shared = Shared {
             db,
             path: path.to_owned(),
@@ -139,7 +145,7 @@ impl Store {
     /// [`StoreError::Engine`] if the disk fails; what was acknowledged is safe even then.
     pub fn close(&self) -> Result<(), StoreError> {
         let db = &self.shared.db;
-        let families = [db.log()?, db.index()?, db.meta()?];
+        let families = [db.log()?, db.index()?, db.blobs()?, db.meta()?];
         let options = rocksdb::FlushOptions::default();
         Ok(db.engine().flush_cfs_opt(&families, &options)?)
     }

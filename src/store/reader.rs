@@ -145,7 +145,11 @@ fn matching(cursor: &Cursor, seq: Seq, value: &[u8]) -> Result<Option<Entry>, St
                 .map_err(malformed)
         }
         // Not a record any more: another one replaced it since its key was read.
-        LogEntry::Record(..) | LogEntry::Gone { .. } | LogEntry::User { .. } => Ok(None),
+        LogEntry::Record(..)
+        | LogEntry::Gone { .. }
+        | LogEntry::User { .. }
+        | LogEntry::Blob(_)
+        | LogEntry::BlobGone(_) => Ok(None),
     }
 }
 

@@ -8,12 +8,15 @@
 //! | 1    | record| received (ns), roles (bits), vouched (0 to 2), submitter (bin 32 or nil) | record |
 //! | 2    | user  | received (ns), key (bin 32): registered as a user of this server         |        |
 //! | 3    | gone  | received (ns), place of the entry that replaced the record here          |        |
+//! | 6    | blob  | received (ns), hash (bin 32), length, upload, submitter and owner (bin 32 or nil) | |
+//! | 7    | blob gone | received (ns), hash (bin 32), place of its entry, by (bin 32 or nil) |        |
 //!
 //! A later kind is a later schema version: a program never meets a kind it does not know.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_bytes::ByteArray;
 
+use super::blobs::{BLOB, BLOB_GONE, BlobGone, BlobHeader};
 use super::entry::{Entry, Vouched};
 use crate::{
     base::{RoleSet, Seq},
@@ -39,6 +42,10 @@ pub(super) enum LogEntry<'a> {
         /// The entry that replaced it.
         by: Seq,
     },
+    /// A BLOB, whose data lie beside the log.
+    Blob(BlobHeader),
+    /// A BLOB was removed.
+    BlobGone(BlobGone),
 }
 
 /// What was decided about a stored record.
@@ -78,6 +85,8 @@ impl<'a> LogEntry<'a> {
                     by: Seq::new(by),
                 }
             }
+            BLOB => Self::Blob(BlobHeader::decode(&mut rest)?),
+            BLOB_GONE => Self::BlobGone(BlobGone::decode(&mut rest)?),
             _ => return Err(Malformed),
         };
         if rest.is_empty() {
@@ -92,7 +101,9 @@ impl<'a> LogEntry<'a> {
         match self {
             Self::Record(Header { received, .. }, _)
             | Self::User { received, .. }
-            | Self::Gone { received, .. } => *received,
+            | Self::Gone { received, .. }
+            | Self::Blob(BlobHeader { received, .. })
+            | Self::BlobGone(BlobGone { received, .. }) => *received,
         }
     }
 }
@@ -153,19 +164,23 @@ impl RecordFields {
     }
 }
 
-fn time(nanos: u64) -> Result<Timestamp, Malformed> {
+pub(super) fn time(nanos: u64) -> Result<Timestamp, Malformed> {
     Timestamp::from_nanos(nanos).map_err(|_| Malformed)
 }
 
-fn key(bytes: ByteArray<32>) -> Result<PublicKey, Malformed> {
+pub(super) fn key(bytes: ByteArray<32>) -> Result<PublicKey, Malformed> {
     PublicKey::from_bytes(&bytes).map_err(|_| Malformed)
 }
 
-fn read<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, Malformed> {
+pub(super) fn read<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, Malformed> {
     T::deserialize(&mut rmp_serde::Deserializer::new(rest)).map_err(|_| Malformed)
 }
 
-fn write<T: Serialize>(kind: u8, fields: &T, more_bytes: usize) -> Result<Vec<u8>, Malformed> {
+pub(super) fn write<T: Serialize>(
+    kind: u8,
+    fields: &T,
+    more_bytes: usize,
+) -> Result<Vec<u8>, Malformed> {
     let mut value = Vec::with_capacity(FIELDS_BYTES + more_bytes);
     value.push(kind);
     rmp_serde::encode::write(&mut value, fields).map_err(|_| Malformed)?;

@@ -9,7 +9,7 @@ use mosaicd::base::RoleSet;
 use mosaicd::client::{RawConnection, ServerTrust, Target};
 use mosaicd::identity::{Identity, Peer};
 use mosaicd::net::{Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket};
-use mosaicd::policy::{AppRules, AppSubmit, Apps, Gate, Rules, Served};
+use mosaicd::policy::{AppRules, AppSubmit, Apps, BlobRules, Gate, Rules, Served};
 use mosaicd::session::Settings;
 use mosaicd::wire::{
     Body, BodyRefusal, ClientMessage, Dialback, DialbackAck, EXTENSION_APP, InfoLimits, InfoReply,
@@ -93,6 +93,7 @@ fn settings() -> Settings {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
+            blobs: BlobRules::OFF,
         }),
         refuse_wide_filters: true,
     }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::time::{sleep_until, timeout};
 
+use super::blobs::{self, Blobs};
 use super::link::{Broken, LinkReader, LinkWriter};
 use super::outbox::Outbox;
 use super::probing::{self, Arrival, Asks, Probing};
@@ -30,6 +31,7 @@ pub(super) struct Stream<R, W> {
     pub(super) requests: Requests,
     pub(super) submissions: Submissions,
     pub(super) asks: Asks,
+    pub(super) blobs: Blobs,
     pub(super) signals: Watch,
     pub(super) context: Context,
 }
@@ -82,6 +84,8 @@ enum Hears {
 enum Parting {
     /// The stream ends.
     Finish,
+    /// Our half of the stream is broken off.
+    Reset,
     /// The connection ends.
     CloseConnection(ResultCode),
 }
@@ -94,6 +98,7 @@ enum Woken {
     Request(Option<Told>),
     Submitted(Vec<(Ticket, ResultCode)>),
     Asked(probing::Told),
+    Blob(Option<blobs::Told>),
     Signal(Signal),
     Deadline,
 }
@@ -114,6 +119,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
         };
         let end = driver.run().await;
         driver.stream.requests.shutdown().await;
+        driver.stream.blobs.shutdown().await;
         end
     }
 }
@@ -138,6 +144,8 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     async fn wait(&mut self, chunks: &mut [Bytes]) -> Woken {
         let may_read = self.may_read();
         let has_room = self.outbox.has_room();
+        // Between the data of a BLOB nothing else may be said.
+        let may_ask = has_room && !self.stream.session.is_sending_blob();
         let has_output = !self.outbox.is_empty();
         let deadline = self.stream.session.next_deadline();
         let Stream {
@@ -146,6 +154,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             requests,
             submissions,
             asks,
+            blobs,
             signals,
             ..
         } = &mut self.stream;
@@ -153,9 +162,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             end = &mut self.ended => Woken::Ended(end),
             read = read_or_break(reader, chunks, may_read) => Woken::Read(read),
             written = writer.write(self.outbox.front()), if has_output => Woken::Written(written),
-            told = requests.next(), if has_room => Woken::Request(told),
+            told = requests.next(), if may_ask => Woken::Request(told),
             results = submissions.next() => Woken::Submitted(results),
-            told = asks.next(), if has_room => Woken::Asked(told),
+            told = asks.next(), if may_ask => Woken::Asked(told),
+            told = blobs.next(), if has_room => Woken::Blob(told),
             signal = signals.next() => Woken::Signal(signal),
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
         }
@@ -184,6 +194,8 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 }
             }
             Woken::Asked(told) => self.tell(told.into_event()),
+            Woken::Blob(Some(told)) => self.tell(told.into_event()),
+            Woken::Blob(None) => {}
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
             Woken::Signal(Signal::Stopping) => self.tell(Event::Shutdown),
             Woken::Deadline => self.tell(Event::Deadline),
@@ -205,7 +217,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             self.tell(Event::Bytes(bytes));
         }
         // After the bytes: what they ask must not wait for the next thing to wake us.
-        while self.parting.is_none() && self.outbox.has_room() {
+        while self.parting.is_none()
+            && self.outbox.has_room()
+            && !self.stream.session.is_sending_blob()
+        {
             let Some(ticket) = self.infos.pop_front() else {
                 break;
             };
@@ -229,6 +244,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         self.outbox.has_room()
             && !stream.submissions.is_blocked()
             && !stream.requests.is_crowded()
+            && !stream.blobs.is_blocked()
             && stream.session.wants_bytes()
     }
 
@@ -281,6 +297,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 let asks = &stream.asks;
                 asks.start(ticket, ask, &context.arrival, &*context.probing);
             }
+            Action::Blob { ticket, order } => stream.blobs.carry_out(ticket, order),
+            Action::Reset => {
+                self.parting.get_or_insert(Parting::Reset);
+            }
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();
@@ -303,6 +323,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 Ok(()) => StreamEnd::Finished,
                 Err(broken) => StreamEnd::Broken(broken),
             },
+            Parting::Reset => {
+                self.stream.writer.reset(ResultCode::TemporaryError);
+                StreamEnd::Finished
+            }
             Parting::CloseConnection(result) => {
                 // A peer that does not listen gets no more than a moment.
                 let farewell = timeout(CLOSE_TIMEOUT, self.farewell()).await;

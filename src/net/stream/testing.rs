@@ -39,6 +39,11 @@ impl Driven {
                 Arc::clone(&behind.settings),
             ),
             asks: Asks::new(),
+            blobs: Blobs::new(
+                Some(behind.depot()),
+                Arc::clone(&requester),
+                Arc::clone(&behind.settings),
+            ),
             signals: control.watch(),
             context: Context {
                 arrival: behind.arrival(),

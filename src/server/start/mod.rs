@@ -22,11 +22,11 @@ use super::schedule_source::StoreSchedules;
 use super::served::ServedUsers;
 use super::shutdown::{Order, Parts};
 use crate::base::RoleSet;
-use crate::config::{Applications, Config, Mode, Submitters};
+use crate::config::{Applications, BlobCircle, Blobs, Config, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
 use crate::net::{Control, Listener, Probing, Records, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules};
+use crate::policy::{AppRules, AppSubmit, Apps, BlobAccess, BlobRules, Gate, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
 use crate::store::{Store, StoreOptions, Writer};
@@ -357,6 +357,7 @@ impl Core {
                     stage: Arc::clone(&self.stage),
                     arrivals: Arc::clone(&self.arrivals),
                 }),
+                blobs: self.writer.blobs(),
                 query_results_max: self.config.limits.query_results,
             }),
             info: Arc::clone(&self.info) as Arc<_>,
@@ -408,6 +409,22 @@ fn rules(config: &Config, served: Arc<ServedUsers>) -> Rules {
                 Submitters::Listed(keys) => AppSubmit::Listed(keys.iter().copied().collect()),
             },
         },
+        blobs: blob_rules(&config.blobs),
+    }
+}
+
+fn blob_rules(blobs: &Blobs) -> BlobRules {
+    let access = |circle| match circle {
+        BlobCircle::Users => BlobAccess::Users,
+        BlobCircle::Authenticated => BlobAccess::Authenticated,
+        BlobCircle::Anyone => BlobAccess::Anyone,
+    };
+    BlobRules {
+        enabled: blobs.enabled,
+        submit: access(blobs.submit),
+        read: access(blobs.read),
+        bytes_max: blobs.bytes_max,
+        user_bytes: blobs.user_bytes,
     }
 }
 
