@@ -378,7 +378,7 @@ impl Stream {
 
     fn blob_data(&mut self, data: Bytes, left_bytes: u64) {
         if let State::Open { input, open } = &mut self.state {
-            input.stretches = left_bytes / limits::BLOB_PROGRESS_BYTES;
+            input.stretches = left_bytes.div_ceil(limits::BLOB_PROGRESS_BYTES);
             open.blobs_mut().data(data, left_bytes, &mut self.output);
         }
     }

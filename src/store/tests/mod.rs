@@ -1,5 +1,6 @@
 //! Tests of the store as a whole.
 
+mod blobs;
 mod checking;
 mod model;
 mod moving;
