@@ -56,19 +56,23 @@ impl RoleJudge {
             roles: entry.roles,
         };
         let open = submission.gate.open();
+        if entry.held {
+            return already_here(false);
+        }
         already_here(visible(&self.rules, open, &facts, &reader))
     }
 
     fn result(&self, submission: &Submission, outcome: &Outcome) -> ResultCode {
         match outcome {
-            Outcome::Stored(_) => ResultCode::Accepted,
+            // Whoever sent a record that was taken out is not told so.
+            Outcome::Stored(_) | Outcome::Removed => ResultCode::Accepted,
             Outcome::Duplicate(entry) | Outcome::Older(entry) => {
                 self.already_here(submission, entry)
             }
             Outcome::Announced(0) => ResultCode::NoConsumers,
             Outcome::Announced(_) => ResultCode::Accepted,
             Outcome::Refused(code) => *code,
-            Outcome::NoSpace | Outcome::Halted => ResultCode::TemporaryError,
+            Outcome::OverQuota | Outcome::NoSpace | Outcome::Halted => ResultCode::TemporaryError,
         }
     }
 }
@@ -93,6 +97,8 @@ impl Judge for RoleJudge {
                 roles,
                 vouched: vouched(standing),
                 submitter: submitter.peer.key().copied(),
+                held: false,
+                charges: Vec::new(),
             },
             Err(refusal) => {
                 tracing::debug!(%refusal, "submission refused");

@@ -1,7 +1,10 @@
 //! Tests of the store as a whole.
 
+mod acting;
 mod blobs;
+mod charging;
 mod checking;
+mod ledger;
 mod model;
 mod moving;
 mod planning;
