@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::filter_args::{FilterArgs, RoleArgs};
 use super::probe;
 use super::publish::PublishCommand;
-use crate::wire::{ProbeMode, ProbeTransport, Reference};
+use crate::wire::{BlobHash, ProbeMode, ProbeTransport, Reference};
 
 /// Client for Mosaic servers: publish records, read them, follow them as they arrive.
 ///
@@ -110,6 +110,9 @@ pub(super) enum Command {
     ///
     /// A lost connection is made anew, and every record is printed once.
     Subscribe(SubscribeCommand),
+    /// Hand in and fetch BLOBs: data under their hash
+    #[command(subcommand)]
+    Blob(BlobCommand),
     /// Have the server dial this machine back, and show what it sees
     ///
     /// It dials the address from which it was asked, and no other. Exit code 0: the dial-back
@@ -143,6 +146,27 @@ pub(super) struct RedeemCommand {
     /// The invitation, as you were given it
     #[arg(value_name = "CODE")]
     pub(super) code: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BlobCommand {
+    /// Hand in files, and print the hash of each
+    ///
+    /// Exit code 1: one of them was refused.
+    Put {
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Fetch a BLOB, checked against its hash
+    Get {
+        /// The hash, as `mosaic blob put` printed it
+        #[arg(value_name = "HASH")]
+        hash: BlobHash,
+        /// Where to write it [default: standard output, which must not be a terminal]
+        #[arg(short = 'o', long = "to", value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

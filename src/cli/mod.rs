@@ -6,7 +6,7 @@
 //! | `context.rs` | key, server and connection of one run |
 //! | `key.rs`, `password.rs` | key files |
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
-//! | `info.rs`, `redeem.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
+//! | `blob.rs`, `info.rs`, `redeem.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
 //! | `probe/` | having a server dial this machine back |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
 //! | `output.rs`, `rows.rs`, `escape.rs`, `hex.rs` | what is printed, and how it is made harmless |
@@ -16,6 +16,7 @@
 //! error.
 
 mod args;
+mod blob;
 mod context;
 mod error;
 mod escape;
@@ -71,6 +72,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Get(command) => in_runtime(get::run(&context, &command)),
         Command::Query(command) => in_runtime(query::run(&context, &command)),
         Command::Subscribe(command) => in_runtime(subscribe::run(&context, &command)),
+        Command::Blob(command) => in_runtime(blob::run(&context, &command)),
         Command::Probe(command) => in_runtime(probe::run(&context, &command)),
     }
 }

@@ -9,6 +9,7 @@
 //! | `demux.rs` | the task of one stream: replies to the requests that wait for them |
 //! | `replies.rs` | records as they arrive, checked: [`Results`] and [`Subscription`] |
 //! | `submissions.rs` | many records in flight at a time: [`Submissions`] |
+//! | `blobs.rs` | BLOBs, piece by piece |
 //! | `catcher/` | [`Catcher`]: waits for dial-backs on a port of its own |
 //! | `follow/` | [`Follow`]: a subscription that outlives its connections |
 //! | `error.rs` | what can go wrong, sorted by who is at fault |
@@ -17,6 +18,7 @@
 //! bytes, and past them the stream is not read, which QUIC's flow control passes on to the server.
 //! Every record is checked before the caller sees it: hash, signature, and that it was asked for.
 
+mod blobs;
 mod catcher;
 mod connection;
 mod demux;
@@ -33,6 +35,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use blobs::{BlobError, BlobProgress};
 pub use catcher::{Catcher, CatcherError, Caught};
 pub use connection::{Client, Options};
 pub use error::{ConnectError, RecordFault, RequestError, ServerFault, StreamEnd};
