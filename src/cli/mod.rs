@@ -8,6 +8,7 @@
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
 //! | `info.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
 //! | `probe/` | having a server dial this machine back |
+//! | `conformance/` | trying whether a server keeps the rules |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
 //! | `output.rs`, `rows.rs`, `escape.rs`, `hex.rs` | what is printed, and how it is made harmless |
 //! | `error.rs` | what can go wrong, and the exit code of each |
@@ -16,6 +17,7 @@
 //! error.
 
 mod args;
+mod conformance;
 mod context;
 mod error;
 mod escape;
@@ -70,6 +72,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Query(command) => in_runtime(query::run(&context, &command)),
         Command::Subscribe(command) => in_runtime(subscribe::run(&context, &command)),
         Command::Probe(command) => in_runtime(probe::run(&context, &command)),
+        Command::Conformance(command) => in_runtime(conformance::run(&context, &command)),
     }
 }
 
