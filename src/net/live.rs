@@ -40,9 +40,8 @@ async fn deliver(
         bytes = bytes.saturating_add(entry.record.bytes().len());
         entries.push(entry);
     }
-    request.sight.refresh().await;
-    entries.retain(|entry| request.sight.sees(entry));
-    place.records(records(&entries));
+    let seen = request.sight.seen_of(entries).await?;
+    place.records(records(&seen));
     Ok(())
 }
 

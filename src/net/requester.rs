@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::readers::Readers;
 use crate::base::Role;
-use crate::identity::{Directory, Peer, ScheduleSource};
+use crate::identity::{Directory, Peer, ScheduleSource, Standing};
 use crate::session::{Reader, Submitter};
+use crate::store::Entry;
 use crate::wire::{PublicKey, Record};
 
 /// The peer of one connection. Its streams and their requests share it.
@@ -82,6 +83,23 @@ impl Requester {
         });
         let resolved = looked_up.await.ok();
         *self.resolved() = resolved;
+    }
+
+    /// What the key schedules say now of the signer of `entry`. May read the store, so it belongs
+    /// on the pool.
+    pub(super) fn standing(&self, entry: &Entry) -> Standing {
+        let record = entry.record.view();
+        let (signer, author) = (record.signer(), record.author());
+        let directory = &self.directory;
+        directory.speaks_for(&signer, &author, record.timestamp(), entry.received)
+    }
+
+    /// As [`standing`](Self::standing), but it never blocks; `None` where it is not at hand.
+    pub(super) fn standing_at_hand(&self, entry: &Entry) -> Option<Standing> {
+        let record = entry.record.view();
+        let (signer, author) = (record.signer(), record.author());
+        let directory = &self.directory;
+        directory.speaks_for_at_hand(&signer, &author, record.timestamp(), entry.received)
     }
 
     /// Who reads, on a stream bound to `bound` and `app`.

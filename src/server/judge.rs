@@ -37,6 +37,14 @@ impl RoleJudge {
         }
     }
 
+    /// What the key schedules say at this place of the log of the signer of what is here.
+    fn standing(&self, known: &Entry) -> Standing {
+        let record = known.record.view();
+        let (signer, author) = (record.signer(), record.author());
+        self.directory
+            .speaks_for(&signer, &author, record.timestamp(), known.received)
+    }
+
     /// What is said to a submitter of something that is here already, or too late.
     fn already_here(&self, submission: &Submission, entry: &Entry) -> ResultCode {
         let Submitter {
@@ -54,6 +62,8 @@ impl RoleJudge {
         let facts = Facts {
             record: entry.record.view(),
             roles: entry.roles,
+            held: false,
+            standing: self.standing(entry),
         };
         let open = submission.gate.open();
         already_here(visible(&self.rules, open, &facts, &reader))
@@ -98,6 +108,15 @@ impl Judge for RoleJudge {
                 tracing::debug!(%refusal, "submission refused");
                 Judgement::Refuse(refusal.code())
             }
+        }
+    }
+
+    fn vouched_now(&self, known: &Entry) -> Option<Vouched> {
+        match (self.standing(known), known.vouched) {
+            (Standing::Revoked, _) => None,
+            (now, Vouched::Unknown) => Some(vouched(now)),
+            // What was vouched for once is not taken back by a schedule that says nothing of it.
+            (_, then) => Some(then),
         }
     }
 

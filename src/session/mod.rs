@@ -39,4 +39,4 @@ pub use settings::Settings;
 pub use stream::Stream;
 
 /// In whose name a request is made; a driver fills them in and hands them on unread.
-pub use crate::policy::{Reader, Submitter};
+pub use crate::policy::{Facts, Reader, Submitter};

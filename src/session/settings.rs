@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::base::{Role, RoleSet};
+use crate::base::Role;
 use crate::policy::{Facts, Gate, Reader, Rules, visible};
-use crate::wire::RecordRef;
 
 /// What all connections of a listener have in common.
 #[derive(Clone, Debug)]
@@ -18,16 +17,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether `reader` may learn at this moment that `record`, stored under `roles`, exists: the
-    /// one visibility gate with what this listener serves.
+    /// Whether `reader` may learn at this moment that the record exists: the one visibility gate
+    /// with what this listener serves.
     #[must_use]
-    pub fn shows(&self, record: RecordRef<'_>, roles: RoleSet, reader: &Reader) -> bool {
-        visible(
-            &self.rules,
-            self.gate.open(),
-            &Facts { record, roles },
-            reader,
-        )
+    pub fn shows(&self, facts: &Facts<'_>, reader: &Reader) -> bool {
+        visible(&self.rules, self.gate.open(), facts, reader)
     }
 
     /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left

@@ -101,8 +101,13 @@ impl<'v> Stage<'v> {
     /// # Source
     /// `mosaic-wire.md` sections 3 and 10: an address of a replaceable kind serves its latest
     /// timestamp, and of equal timestamps the larger ID. Section 9: the signer must be checked
-    /// before it may replace what another key signed.
-    pub(super) fn offer(&mut self, entry: &Arc<Entry>) -> Result<Outcome, StoreError> {
+    /// before it may replace what another key signed. `vouched_now` is asked for what holds an
+    /// address: whoever signed it may have been revoked since, and then it is no obstacle.
+    pub(super) fn offer(
+        &mut self,
+        entry: &Arc<Entry>,
+        vouched_now: &dyn Fn(&Entry) -> Option<Vouched>,
+    ) -> Result<Outcome, StoreError> {
         if !self.has_space {
             return Ok(Outcome::NoSpace);
         }
@@ -122,7 +127,8 @@ impl<'v> Stage<'v> {
             None
         };
         if let Some(known) = current.as_ref().map(Place::entry)
-            && let Some(refusal) = stays(known, entry)
+            && let Some(vouched) = vouched_now(known)
+            && let Some(refusal) = stays(known, vouched, entry)
         {
             return Ok(refusal);
         }
@@ -322,15 +328,16 @@ impl<'v> Stage<'v> {
     }
 }
 
-/// Why the current record of an address stays when `entry` is offered; `None` if it does not.
+/// Why the current record of an address, whose signer is vouched for by now as `vouched` says, stays
+/// when `entry` is offered; `None` if it does not.
 ///
 /// A vouched signer goes before one of whom nothing is known, whatever the order of their records:
 /// otherwise a forged record from the far future held the address for ever.
-fn stays(known: &Arc<Entry>, entry: &Entry) -> Option<Outcome> {
+fn stays(known: &Arc<Entry>, vouched: Vouched, entry: &Entry) -> Option<Outcome> {
     let (theirs, ours) = (known.record.view(), entry.record.view());
     let is_other_signer = theirs.signer() != ours.signer();
     let is_vouched = entry.vouched != Vouched::Unknown;
-    if is_other_signer && is_vouched && known.vouched == Vouched::Unknown {
+    if is_other_signer && is_vouched && vouched == Vouched::Unknown {
         return None;
     }
     // An ID starts with the timestamp, so this order is the rule for equal ones too.

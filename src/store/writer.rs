@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::{
     Store, commit,
     counts::Counts,
-    entry::{Entry, Judgement, Outcome},
+    entry::{Entry, Judgement, Outcome, Vouched},
     error::StoreError,
     queue::{Bounds, PushError, Queue, Weight},
     stage::Stage,
@@ -42,6 +42,12 @@ pub trait Judge: Send + 'static {
         context: &Self::Context,
         received: Timestamp,
     ) -> Judgement;
+
+    /// How the signer of a record that is here is vouched for by now; `None` where it was taken
+    /// back, so that the record counts for nothing, and no longer holds its address.
+    fn vouched_now(&self, known: &Entry) -> Option<Vouched> {
+        Some(known.vouched)
+    }
 
     /// The record was taken into the batch: from now on later records may be judged by it. If the
     /// batch cannot be written the store halts, and nothing is judged any more.
@@ -370,7 +376,7 @@ impl<J: Judge> Works<J> {
         if is_ephemeral {
             return Ok(Outcome::Announced(self.judge.announce(&entry)));
         }
-        let outcome = stage.offer(&entry)?;
+        let outcome = stage.offer(&entry, &|known| self.judge.vouched_now(known))?;
         if let Outcome::Stored(_) = outcome {
             self.judge.stored(&entry.record);
         }
