@@ -45,10 +45,7 @@ use crate::wire::SecretKey;
 ///
 /// # Errors
 /// The command line, or why there is no connection. A check that fails is none: it is a result.
-pub(super) async fn run(
-    context: &Context,
-    command: &ConformanceCommand,
-) -> Result<Exit, CliError> {
+pub(super) async fn run(context: &Context, command: &ConformanceCommand) -> Result<Exit, CliError> {
     let checks: Vec<&'static Check> = groups::all()
         .filter(|check| is_wanted(check, &command.only))
         .collect();
@@ -67,7 +64,8 @@ pub(super) async fn run(
         return Ok(Exit::Done);
     }
     let server = command.server.as_deref();
-    let target = trust::target_named(context, server.or(context.common().server.as_deref())).await?;
+    let target =
+        trust::target_named(context, server.or(context.common().server.as_deref())).await?;
     let transport = target.transport();
     let keys = Keys {
         user: key(context, command.user.as_deref())?,
@@ -115,6 +113,7 @@ async fn perform(
     let Ok(_job) = jobs.acquire().await else {
         return Err(skipped("the run ended before it"));
     };
+    let mut refusal = None;
     for pause in limits::CONFORMANCE_PAUSES {
         let outcome = match timeout(patience, (check.run)(Arc::clone(&world))).await {
             Ok(outcome) => outcome,
@@ -124,13 +123,19 @@ async fn perform(
             }
         };
         match outcome {
-            Err(Stop::TooFast) => tokio::time::sleep(pause).await,
+            Err(Stop::TooFast) => refusal = None,
+            Err(Stop::NoConnection(why)) => refusal = Some(why),
             outcome => return outcome,
         }
+        if refusal.is_some() && world.is_given_up() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
     }
-    Err(skipped(
-        "the server answers TOO_FAST; try again later, or with --jobs 1",
-    ))
+    Err(match refusal {
+        Some(why) => failed("a connection", why),
+        None => skipped("the server answers TOO_FAST; try again later, or with --jobs 1"),
+    })
 }
 
 /// Whether one of the patterns, if there are any, fits the ID: as its beginning, up to a dot, or as

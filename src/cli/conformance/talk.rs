@@ -243,6 +243,37 @@ impl Talk {
         Err(failed("LOCALLY COMPLETE", "more records than there can be"))
     }
 
+    /// What a subscription brings of what is stored, wherever LOCALLY COMPLETE stands among it. The
+    /// subscription is ended.
+    pub(super) async fn stored(&mut self, filter: &Filter) -> Result<Vec<Bytes>, Stop> {
+        let id = self.subscribe(filter).await?;
+        let mut records = self.until_complete(id).await?;
+        self.send(ClientMessage::Unsubscribe { id }.encode())
+            .await?;
+        let (more, _) = self.until_closed(id).await?;
+        records.extend(more);
+        Ok(records)
+    }
+
+    /// The replies to the subscription `id` up to its QUERY CLOSED, and the result of that.
+    pub(super) async fn until_closed(
+        &mut self,
+        id: QueryId,
+    ) -> Result<(Vec<Bytes>, ResultCode), Stop> {
+        let mut records = Vec::new();
+        while records.len() < ANSWER_MAX_MESSAGES {
+            match self.message().await?.0 {
+                ServerMessage::Record { id: of, record } if of == id => records.push(record),
+                ServerMessage::LocallyComplete { id: of } if of == id => {}
+                ServerMessage::QueryClosed { id: of, result } if of == id => {
+                    return Ok((records, result));
+                }
+                other => return Err(failed("QUERY CLOSED", name(&other))),
+            }
+        }
+        Err(failed("QUERY CLOSED", "more records than there can be"))
+    }
+
     /// The IDs of what the subscription `id` brings up to `last`, that one included.
     pub(super) async fn until_record(
         &mut self,
@@ -265,15 +296,20 @@ impl Talk {
         Err(failed("a record", "more others than there can be"))
     }
 
-    /// A round trip: whatever was sent before it was dealt with when it is over.
+    /// A round trip: whatever was sent before it was dealt with when it is over. No check but the
+    /// one about it is disturbed by a LOCALLY COMPLETE too many.
     pub(super) async fn fence(&mut self) -> Result<(), Stop> {
         let id = self.new_id();
         self.send(ClientMessage::Unsubscribe { id }.encode())
             .await?;
-        match self.message().await?.0 {
-            ServerMessage::QueryClosed { id: of, .. } if of == id => Ok(()),
-            other => Err(failed("QUERY CLOSED", name(&other))),
+        for _ in 0..ANSWER_MAX_MESSAGES {
+            match self.message().await?.0 {
+                ServerMessage::QueryClosed { id: of, .. } if of == id => return Ok(()),
+                ServerMessage::LocallyComplete { .. } => {}
+                other => return Err(failed("QUERY CLOSED", name(&other))),
+            }
         }
+        Err(failed("QUERY CLOSED", "LOCALLY COMPLETE without end"))
     }
 }
 

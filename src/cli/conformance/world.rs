@@ -1,5 +1,6 @@
 //! The server under test, and the people who visit it.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use tokio::time::timeout;
 use super::check::{Stop, failed, skipped};
 use super::corpus::Corpus;
 use super::talk::Talk;
-use crate::base::Role;
+use crate::base::{Role, limits};
 use crate::client::{ConnectError, RawConnection, Target};
 use crate::wire::{
     Body, EXTENSION_APP, Info, InfoReply, Kind, Record, RecordBuilder, ResultCode, RoleCondition,
@@ -44,6 +45,8 @@ pub(super) struct World {
     /// A connection of each, over a transport that has many streams, with its first stream.
     shared: [Mutex<Option<Talk>>; 4],
     corpus: OnceCell<Result<Corpus, Stop>>,
+    /// How many connections were not made.
+    refusals: AtomicU32,
 }
 
 /// The keys to visit with, where they were given.
@@ -76,6 +79,7 @@ impl World {
             info: None,
             shared: Default::default(),
             corpus: OnceCell::new(),
+            refusals: AtomicU32::new(0),
         };
         // A server that does not answer here is told apart by the checks.
         world.info = world.ask_info().await.ok().flatten();
@@ -156,7 +160,10 @@ impl World {
         let connecting = RawConnection::connect(&self.target, key, self.patience);
         match Box::pin(connecting).await {
             Ok(connection) => self.stream_of(connection).await,
-            Err(error) => Err(failed("a connection", super::super::error::chain(&error))),
+            Err(error) => {
+                self.refusals.fetch_add(1, Ordering::Relaxed);
+                Err(Stop::NoConnection(super::super::error::chain(&error)))
+            }
         }
     }
 
@@ -191,10 +198,14 @@ impl World {
 
     /// The records that the checks of filters ask for, handed in when the first of them needs them.
     pub(super) async fn corpus(&self) -> Result<&Corpus, Stop> {
-        let corpus = self
-            .corpus
-            .get_or_init(|| Box::pin(Corpus::publish(self)))
-            .await;
+        let publishing = || async {
+            match Box::pin(Corpus::publish(self)).await {
+                // The check that hears it comes again.
+                Err(again @ (Stop::TooFast | Stop::NoConnection(_))) => Err(again),
+                done => Ok(done),
+            }
+        };
+        let corpus = self.corpus.get_or_try_init(publishing).await?;
         corpus.as_ref().map_err(Clone::clone)
     }
 
@@ -203,6 +214,11 @@ impl World {
         let info = self.info.as_ref()?;
         let report = info.roles.get(&role.into());
         Some(report.is_some_and(|report| report.state == RoleCondition::Open))
+    }
+
+    /// Whether so many connections were not made that the server is gone, and not just slow.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.refusals.load(Ordering::Relaxed) > limits::CONFORMANCE_REFUSALS_MAX
     }
 
     /// Ends the check as not testable where the server does not know the extension messages.
@@ -248,9 +264,7 @@ pub(super) fn record(author: &SecretKey, flags: u16) -> Result<RecordBuilder, St
 
 /// Signs `record` with its author's key.
 pub(super) fn signed(record: RecordBuilder, key: &SecretKey) -> Result<Record, Stop> {
-    record
-        .sign(key)
-        .map_err(|error| skipped(error.to_string()))
+    record.sign(key).map_err(|error| skipped(error.to_string()))
 }
 
 /// A record of a new kind with those flags, signed by its author.

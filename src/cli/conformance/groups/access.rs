@@ -86,7 +86,10 @@ impl Case {
             Self::Tagged => (AUTHOR_AND_TAGGED, TagsBuilder::new().notify(second)),
             Self::SecondTag => {
                 let first = SecretKey::generate().public();
-                (AUTHOR_AND_TAGGED, TagsBuilder::new().notify(first).notify(second))
+                (
+                    AUTHOR_AND_TAGGED,
+                    TagsBuilder::new().notify(first).notify(second),
+                )
             }
         };
         signed(record(&world.user, flags)?.tags(tags), &world.user)
@@ -137,10 +140,7 @@ async fn finds_stored(talk: &mut Talk, record: &Record, way: Way) -> Result<bool
             talk.get(vec![address]).await?.records
         }
         Way::Query => talk.query(&of(&[record.view().kind()])?, 0).await?.records,
-        Way::Stored | Way::Live => {
-            let id = talk.subscribe(&of(&[record.view().kind()])?).await?;
-            talk.until_complete(id).await?
-        }
+        Way::Stored | Way::Live => talk.stored(&of(&[record.view().kind()])?).await?,
     };
     Ok(records.contains(record.bytes()))
 }
@@ -199,7 +199,11 @@ async fn replies_to_get(
 fn same(there: &Answer, absent: &Answer) -> Outcome {
     ensure(there.bytes == absent.bytes, "the same replies", || {
         let what = |answer: &Answer| format!("{} records, {}", answer.records.len(), answer.result);
-        format!("{} where it is there, {} where not", what(there), what(absent))
+        format!(
+            "{} where it is there, {} where not",
+            what(there),
+            what(absent)
+        )
     })
 }
 
@@ -257,9 +261,11 @@ async fn same_limit(world: &World) -> Outcome {
     world.publish(Who::User, &private).await?;
     for who in Case::AuthorOnly.others() {
         let answer = world.talk(*who).await?.query(&of(&kinds)?, 1).await?;
-        ensure(answer.records == [public.bytes()], "the record that is seen", || {
-            format!("{} others", answer.records.len())
-        })?;
+        ensure(
+            answer.records == [public.bytes()],
+            "the record that is seen",
+            || format!("{} others", answer.records.len()),
+        )?;
     }
     Ok(())
 }

@@ -59,7 +59,11 @@ async fn result(talk: &mut Talk, expected: [u8; 32]) -> Result<ResultCode, Stop>
 
 /// Submits a new BLOB and demands that it is taken.
 async fn stored(world: &World, talk: &mut Talk) -> Result<(Bytes, [u8; 32]), Stop> {
-    if world.info.as_ref().is_some_and(|info| info.limits.blob_bytes == 0) {
+    if world
+        .info
+        .as_ref()
+        .is_some_and(|info| info.limits.blob_bytes == 0)
+    {
         return Err(skipped("the server says that it takes no BLOBs"));
     }
     let (data, hash) = data();
@@ -91,7 +95,9 @@ async fn get(talk: &mut Talk, hash: [u8; 32]) -> Result<(ResultCode, Bytes), Sto
     else {
         return Err(failed("BLOB RESULT", name(&message)));
     };
-    ensure(of == hash, "the hash that was asked for", || "another one".into())?;
+    ensure(of == hash, "the hash that was asked for", || {
+        "another one".into()
+    })?;
     let bound = BLOB_BYTES as u64;
     ensure(data_bytes <= bound, "at most what was handed in", || {
         format!("{data_bytes} bytes")
@@ -125,7 +131,9 @@ async fn put(world: &World) -> Outcome {
     let (data, hash) = stored(world, &mut talk).await?;
     let mut reader = world.talk(Who::Anonymous).await?;
     let (result, found) = get(&mut reader, hash).await?;
-    ensure(result.is_success(), "BLOB RESULT (SUCCESS)", || result.to_string())?;
+    ensure(result.is_success(), "BLOB RESULT (SUCCESS)", || {
+        result.to_string()
+    })?;
     ensure(found == data, "the data", || "others".into())
 }
 
@@ -142,7 +150,9 @@ async fn wrong_hash(world: &World) -> Outcome {
     let (data, _) = data();
     let claimed = rand::random();
     let result = submit(&mut talk, claimed, length(&data), data).await?;
-    ensure(result == ResultCode::Invalid, "INVALID", || result.to_string())?;
+    ensure(result == ResultCode::Invalid, "INVALID", || {
+        result.to_string()
+    })?;
     let mut reader = world.talk(Who::Anonymous).await?;
     expect_absent(&mut reader, claimed).await
 }

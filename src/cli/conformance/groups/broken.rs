@@ -90,7 +90,9 @@ async fn broken(world: &World, rule: Break) -> Outcome {
     let good = good(world)?;
     let bad = break_rule(&good, &world.user, rule)?;
     let mut talk = world.talk(Who::User).await?;
-    let submission = ClientMessage::Submission { record: bad.clone() };
+    let submission = ClientMessage::Submission {
+        record: bad.clone(),
+    };
     talk.send(submission.encode()).await?;
     let (message, _) = talk.message().await?;
     let is_invalid = matches!(
@@ -191,7 +193,11 @@ fn sign(bytes: &mut [u8], key: &SecretKey) -> Result<(), Stop> {
     let hash = Hash64::of(part.ok_or_else(|| failed("a record", "fewer bytes"))?);
     let timestamp = bytes.get(128..136).map(<[u8]>::to_vec).unwrap_or_default();
     put(bytes, 0, &timestamp);
-    put(bytes, 8, hash.as_bytes().first_chunk::<40>().unwrap_or(&[0; 40]));
+    put(
+        bytes,
+        8,
+        hash.as_bytes().first_chunk::<40>().unwrap_or(&[0; 40]),
+    );
     put(bytes, signature_at, key.sign(&hash).as_bytes());
     Ok(())
 }

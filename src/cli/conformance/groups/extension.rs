@@ -7,8 +7,8 @@ use super::super::talk::{Talk, name};
 use super::super::world::{TEST_APP, Who, World};
 use crate::base::Role;
 use crate::wire::{
-    Body, BodyRefusal, ExtensionReply, ExtensionRequest, Info, InfoReply,
-    ResultCode, RoleOpen, RoleStatus, ServerMessage, StreamRole,
+    Body, BodyRefusal, ExtensionReply, ExtensionRequest, Info, InfoReply, ResultCode, RoleOpen,
+    RoleStatus, ServerMessage, StreamRole,
 };
 
 checks! {
@@ -81,9 +81,13 @@ async fn info(world: &World) -> Outcome {
     ensure(info.key == key, "the key of the certificate", || {
         info.key.to_server_string()
     })?;
-    ensure(info.spec == "0.8", "the specification 0.8", || info.spec.clone())?;
+    ensure(info.spec == "0.8", "the specification 0.8", || {
+        info.spec.clone()
+    })?;
     let bytes = info.limits.record_bytes;
-    ensure(bytes <= 1 << 20, "records of at most 1 MiB", || bytes.to_string())
+    ensure(bytes <= 1 << 20, "records of at most 1 MiB", || {
+        bytes.to_string()
+    })
 }
 
 async fn request_id(world: &World) -> Outcome {
@@ -149,7 +153,9 @@ async fn late(world: &World) -> Outcome {
     let mut talk = world.talk(Who::User).await?;
     talk.fence().await?;
     let result = status(&mut talk, role).await?;
-    ensure(result == ResultCode::Invalid, "INVALID", || result.to_string())
+    ensure(result == ResultCode::Invalid, "INVALID", || {
+        result.to_string()
+    })
 }
 
 async fn twice(world: &World) -> Outcome {
@@ -158,12 +164,16 @@ async fn twice(world: &World) -> Outcome {
     let mut talk = world.talk(Who::User).await?;
     status(&mut talk, role).await?;
     let result = status(&mut talk, role).await?;
-    ensure(result == ResultCode::Invalid, "INVALID", || result.to_string())
+    ensure(result == ResultCode::Invalid, "INVALID", || {
+        result.to_string()
+    })
 }
 
 async fn operator(world: &World, who: Who, expected: ResultCode) -> Outcome {
     world.need_extensions()?;
     let mut talk = world.talk(who).await?;
     let result = status(&mut talk, StreamRole::Operator).await?;
-    ensure(result == expected, &expected.to_string(), || result.to_string())
+    ensure(result == expected, &expected.to_string(), || {
+        result.to_string()
+    })
 }

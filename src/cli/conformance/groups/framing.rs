@@ -68,7 +68,9 @@ async fn coalesced(world: &World) -> Outcome {
 
 fn expect_closed(message: ServerMessage, id: u16) -> Outcome {
     match message {
-        ServerMessage::QueryClosed { id: QueryId(of), .. } if of == id => Ok(()),
+        ServerMessage::QueryClosed {
+            id: QueryId(of), ..
+        } if of == id => Ok(()),
         other => Err(failed(format!("QUERY CLOSED of query {id}"), name(&other))),
     }
 }
@@ -91,9 +93,11 @@ async fn reserved_written(world: &World) -> Outcome {
     for request in [unsubscribe(2), get.encode(), submission.encode()] {
         talk.send(request).await?;
         let (message, bytes) = talk.message().await?;
-        ensure(message.encode() == bytes, "reserved bytes that are zero", || {
-            format!("{}: {bytes:?}", name(&message))
-        })?;
+        ensure(
+            message.encode() == bytes,
+            "reserved bytes that are zero",
+            || format!("{}: {bytes:?}", name(&message)),
+        )?;
     }
     Ok(())
 }

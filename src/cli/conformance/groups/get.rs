@@ -33,9 +33,11 @@ async fn by_id(world: &World) -> Outcome {
 }
 
 fn success(result: ResultCode) -> Outcome {
-    ensure(result == ResultCode::Success, "QUERY CLOSED (SUCCESS)", || {
-        result.to_string()
-    })
+    ensure(
+        result == ResultCode::Success,
+        "QUERY CLOSED (SUCCESS)",
+        || result.to_string(),
+    )
 }
 
 async fn by_address(world: &World) -> Outcome {
@@ -97,9 +99,11 @@ async fn invalid(world: &World, references: &[u8]) -> Outcome {
     get.put_slice(references);
     talk.send(Bytes::from(get)).await?;
     let answer = talk.answer(QueryId(6)).await?;
-    ensure(answer.result == ResultCode::Invalid, "QUERY CLOSED (INVALID)", || {
-        answer.result.to_string()
-    })
+    ensure(
+        answer.result == ResultCode::Invalid,
+        "QUERY CLOSED (INVALID)",
+        || answer.result.to_string(),
+    )
 }
 
 /// An address whose key is the neutral point.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::check::{Outcome, Stop, checks, ensure, failed};
+use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
 use super::super::talk::{Heard, Talk, name};
 use super::super::world::{TEST_APP, Who, World};
 use crate::wire::{ClientMessage, EXTENSION_APP, QueryId, ResultCode, ServerMessage};
@@ -20,6 +20,8 @@ checks! {
         "CLOSING has 8 bytes: 0xFE, the result, six zero bytes.";
     "hello.twice", "wire 7", |world| twice(world),
         "A second HELLO is answered HELLO ACK (DUPLICATE), and the connection goes on.";
+    "hello.twice.stream", "wire 7", |world| twice_elsewhere(world),
+        "HELLO is said once per connection: one on another stream is the second one.";
     "hello.auth", "wire 7", |world| auth(world),
         "HELLO AUTH is invalid over QUIC and TCP, where TLS authenticates.";
 }
@@ -38,9 +40,11 @@ async fn acknowledged(world: &World) -> Outcome {
         }
     );
     ensure(is_ack, "HELLO ACK (SUCCESS)", || name(&message))?;
-    ensure(message.encode() == bytes, "reserved bytes that are zero", || {
-        format!("{bytes:?}")
-    })
+    ensure(
+        message.encode() == bytes,
+        "reserved bytes that are zero",
+        || format!("{bytes:?}"),
+    )
 }
 
 async fn version(world: &World) -> Outcome {
@@ -118,7 +122,20 @@ async fn closing(world: &World) -> Outcome {
 }
 
 async fn twice(world: &World) -> Outcome {
-    let mut talk = world.fresh(Who::Anonymous).await?;
+    let talk = world.fresh(Who::Anonymous).await?;
+    second_hello(talk).await
+}
+
+async fn twice_elsewhere(world: &World) -> Outcome {
+    if !world.has_streams() {
+        return Err(skipped("a connection over TCP is one stream"));
+    }
+    let first = world.fresh(Who::Anonymous).await?;
+    let talk = world.stream_of(first.connection.clone()).await?;
+    second_hello(talk).await
+}
+
+async fn second_hello(mut talk: Talk) -> Outcome {
     let apps = vec![TEST_APP];
     talk.send(ClientMessage::Hello { version: 0, apps }.encode())
         .await?;

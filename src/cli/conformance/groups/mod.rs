@@ -10,6 +10,7 @@ mod hello;
 mod query;
 mod roles;
 mod schedules;
+mod signatures;
 mod submissions;
 mod subscribe;
 mod transport;
@@ -23,6 +24,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Check> {
         hello::CHECKS,
         framing::CHECKS,
         broken::CHECKS,
+        signatures::CHECKS,
         submissions::CHECKS,
         get::CHECKS,
         query::CHECKS,

@@ -7,9 +7,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
 use super::super::corpus::Corpus;
 use super::super::talk::{Answer, name};
-use super::super::world::{Who, World};
+use super::super::world::{UNIQUE, Who, World, record, signed};
 use crate::wire::{
-    ClientMessage, Filter, FilterBuilder, QueryId, RecordId, ResultCode, ServerMessage, Timestamp,
+    ClientMessage, Filter, FilterBuilder, QueryId, RecordId, ResultCode, ServerMessage, TagKind,
+    TagsBuilder, Timestamp,
 };
 
 checks! {
@@ -32,6 +33,8 @@ checks! {
         "Timestamps: records dated at any of them.";
     "query.tags", "wire 5, 6", |world| alone(world, |c| FilterBuilder::new().tags(c.tag_x()), &[0, 1, 4]),
         "Included tags: records that have one; every tag is searchable.";
+    "query.tags.long", "wire 5", |world| long_tags(world),
+        "Tags are told apart by all of their bytes, however long they are.";
     "query.tags.any", "wire 6",
         |world| alone(world, |c| FilterBuilder::new().tags(c.with_y(c.tag_x())), &[0, 1, 2, 4]),
         "Included tags of one element: any of them.";
@@ -98,7 +101,9 @@ fn k(corpus: &Corpus, place: usize) -> crate::wire::Kind {
 }
 
 fn exclude(corpus: &Corpus, filter: FilterBuilder) -> FilterBuilder {
-    let out = [1, 3].into_iter().filter_map(|place| corpus.records.get(place));
+    let out = [1, 3]
+        .into_iter()
+        .filter_map(|place| corpus.records.get(place));
     filter.exclude(out.map(|record| record.id().prefix()))
 }
 
@@ -145,7 +150,9 @@ fn expect_places(corpus: &Corpus, answer: &Answer, expected: &[usize]) -> Outcom
         format!("records {places:?}")
     })?;
     let is_complete = answer.result == ResultCode::Success;
-    ensure(is_complete, "QUERY CLOSED (SUCCESS)", || answer.result.to_string())
+    ensure(is_complete, "QUERY CLOSED (SUCCESS)", || {
+        answer.result.to_string()
+    })
 }
 
 async fn received(world: &World) -> Outcome {
@@ -164,6 +171,31 @@ async fn received(world: &World) -> Outcome {
         check_found(world, corpus, &build(filter)?, expected).await?;
     }
     Ok(())
+}
+
+/// Two records whose tags differ in the last byte.
+async fn long_tags(world: &World) -> Outcome {
+    let mut value = [0; 200];
+    let random: [u8; 32] = rand::random();
+    for (byte, new) in value.iter_mut().zip(random) {
+        *byte = new;
+    }
+    let tag = |last: u8| {
+        let mut value = value;
+        value[199] = last;
+        let tags = TagsBuilder::new().raw(TagKind(0x7f98), &value);
+        tags.map_err(|error| skipped(error.to_string()))
+    };
+    let make = |last| signed(record(&world.user, UNIQUE)?.tags(tag(last)?), &world.user);
+    let (wanted, other) = (make(1)?, make(2)?);
+    world.publish(Who::User, &wanted).await?;
+    world.publish(Who::User, &other).await?;
+    let filter = build(FilterBuilder::new().tags(tag(1)?))?;
+    let mut talk = world.talk(Who::Anonymous).await?;
+    let found = talk.query(&filter, 0).await?.ids()?;
+    ensure(found == [wanted.id()], "the record with that tag", || {
+        format!("{} records", found.len())
+    })
 }
 
 /// A filter of raw elements.
@@ -231,9 +263,11 @@ async fn limit(world: &World) -> Outcome {
     for limit in [1_u16, 3] {
         let answer = talk.query(&filter, limit).await?;
         let count = answer.records.len();
-        ensure(count == usize::from(limit), &format!("{limit} records"), || {
-            count.to_string()
-        })?;
+        ensure(
+            count == usize::from(limit),
+            &format!("{limit} records"),
+            || count.to_string(),
+        )?;
     }
     Ok(())
 }
@@ -262,9 +296,11 @@ async fn invalid(world: &World, element: &[u8]) -> Outcome {
     let mut talk = world.fresh(Who::Anonymous).await?;
     talk.send(raw_query(8, &raw_filter(element))).await?;
     let answer = talk.answer(QueryId(8)).await?;
-    ensure(answer.result == ResultCode::Invalid, "QUERY CLOSED (INVALID)", || {
-        answer.result.to_string()
-    })
+    ensure(
+        answer.result == ResultCode::Invalid,
+        "QUERY CLOSED (INVALID)",
+        || answer.result.to_string(),
+    )
 }
 
 /// An element of author keys with the neutral point.
@@ -286,7 +322,12 @@ async fn several(world: &World, on_streams: bool) -> Outcome {
     let query = |id, place| -> Result<Bytes, Stop> {
         let filter = build(FilterBuilder::new().kinds([k(corpus, place)]))?;
         let id = QueryId(id);
-        Ok(ClientMessage::Query { id, limit: 0, filter }.encode())
+        Ok(ClientMessage::Query {
+            id,
+            limit: 0,
+            filter,
+        }
+        .encode())
     };
     if on_streams {
         if !world.has_streams() {
@@ -330,11 +371,15 @@ async fn several(world: &World, on_streams: bool) -> Outcome {
         }
     }
     for (found, (_, expected)) in answers.iter().zip(parts) {
-        let wanted = expected.iter().filter_map(|place| corpus.records.get(*place));
+        let wanted = expected
+            .iter()
+            .filter_map(|place| corpus.records.get(*place));
         let has_all = wanted.clone().all(|record| found.contains(&record.id()));
-        ensure(has_all && found.len() == expected.len(), "each its records", || {
-            "other ones".into()
-        })?;
+        ensure(
+            has_all && found.len() == expected.len(),
+            "each its records",
+            || "other ones".into(),
+        )?;
     }
     Ok(())
 }
@@ -345,8 +390,15 @@ async fn reuse(world: &World) -> Outcome {
     for (place, expected) in [(0, &[0, 1][..]), (1, &[2, 3])] {
         let filter = build(FilterBuilder::new().kinds([k(corpus, place)]))?;
         let id = QueryId(9);
-        talk.send(ClientMessage::Query { id, limit: 0, filter }.encode())
-            .await?;
+        talk.send(
+            ClientMessage::Query {
+                id,
+                limit: 0,
+                filter,
+            }
+            .encode(),
+        )
+        .await?;
         expect_places(corpus, &talk.answer(id).await?, expected)?;
     }
     Ok(())

@@ -2,9 +2,7 @@
 
 use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
 use super::super::talk::Talk;
-use super::super::world::{
-    AUTHOR_AND_TAGGED, UNIQUE, Who, World, plain, record, signed, taken,
-};
+use super::super::world::{AUTHOR_AND_TAGGED, UNIQUE, Who, World, plain, record, signed, taken};
 use crate::base::Role;
 use crate::wire::{Record, Reference, ResultCode, SecretKey, TagsBuilder};
 
@@ -64,7 +62,9 @@ async fn outbox_delivers(world: &World) -> Outcome {
     if world.info.is_some() {
         talk.bind(Role::Outbox).await?;
     }
-    ensure(gets(&mut talk, &record).await?, "the record", || "nothing of it".into())
+    ensure(gets(&mut talk, &record).await?, "the record", || {
+        "nothing of it".into()
+    })
 }
 
 async fn gets(talk: &mut Talk, record: &Record) -> Result<bool, Stop> {

@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
-use super::super::talk::Talk;
-use super::super::world::{AUTHOR_ONLY, REPLACEABLE, UNIQUE, Who, World, kind, record, signed, taken};
+use super::super::talk::{Heard, Talk};
+use super::super::world::{
+    AUTHOR_ONLY, REPLACEABLE, UNIQUE, Who, World, kind, record, signed, taken,
+};
 use crate::wire::{
-    Attestation, KeyMarker, KeyScheduleBuilder, Kind, ListedKey, Record, RecordBuilder,
-    Reference, ResultCode, SecretKey, Timestamp,
+    Attestation, ClientMessage, KeyMarker, KeyScheduleBuilder, Kind, ListedKey, Record,
+    RecordBuilder, Reference, ResultCode, SecretKey, ServerMessage, Timestamp,
 };
 
 checks! {
@@ -30,6 +32,18 @@ checks! {
         "Marker 0x40: all records by the key are invalid, those too that were there before.";
     "schedule.revoked.reads", "wire 9", |world| revoked_reads(world),
         "Who signs in with a revoked key reads nothing of its master's.";
+    "schedule.revoked.open", "wire 9", |world| revoked_open(world),
+        "The same holds for a connection that was open before.";
+    "schedule.revoked-from.before", "wire 9", |world| kept(world, in_an_hour()),
+        "Marker 0x41: what was received and is dated before the revocation stays.";
+    "schedule.revoked-from.dated", "wire 9", |world| dated_later(world),
+        "Marker 0x41: a record that is dated after the revocation is not accepted.";
+    "schedule.out-of-use", "wire 9", |world| kept(world, KeyMarker::OutOfUse(None)),
+        "Marker 0x4F: nothing is revoked, the key's records stay.";
+    "schedule.revocation-time", "wire 9", |world| no_time(world),
+        "A revocation without a timestamp is INVALID.";
+    "schedule.tags", "wire 9", |world| no_tag(world),
+        "A key schedule without the subkey tag of a key that it lists is INVALID.";
     "schedule.signed-by-master", "wire 9", |world| signed_by_other(world, Kind::KEY_SCHEDULE),
         "A key schedule that the master did not sign is INVALID.";
     "schedule.attestation", "wire 9", |world| bad_payload(world, ATTESTATION_SIGNATURE_AT),
@@ -111,7 +125,9 @@ async fn from_author(world: &World) -> Outcome {
     let record = signed(record, &family.subkey)?;
     let mut device = world.fresh_as(&family.subkey).await?;
     let result = device.submit(record.bytes()).await?;
-    ensure(result == ResultCode::Accepted, "ACCEPTED", || result.to_string())
+    ensure(result == ResultCode::Accepted, "ACCEPTED", || {
+        result.to_string()
+    })
 }
 
 async fn unlisted(world: &World) -> Outcome {
@@ -131,9 +147,11 @@ async fn unlisted(world: &World) -> Outcome {
     stranger.submit(forged.bytes()).await?;
     let address = Reference::Address(real.view().address());
     let answer = talk.get(vec![address]).await?;
-    ensure(answer.records.contains(real.bytes()), "the author's record", || {
-        "it was replaced".into()
-    })
+    ensure(
+        answer.records.contains(real.bytes()),
+        "the author's record",
+        || "it was replaced".into(),
+    )
 }
 
 /// What a schedule says of a key that was lost.
@@ -166,7 +184,9 @@ async fn revoked_signs(world: &World, revocation: Revocation) -> Outcome {
     let result = talk.submit(record.bytes()).await?;
     ensure(!result.is_success(), "a refusal", || result.to_string())?;
     let found = gets(&mut talk, &record).await?;
-    ensure(!found, "nothing kept of it", || "the record is served".into())
+    ensure(!found, "nothing kept of it", || {
+        "the record is served".into()
+    })
 }
 
 async fn revoked_stored(world: &World) -> Outcome {
@@ -190,6 +210,71 @@ async fn revoked_reads(world: &World) -> Outcome {
     };
     let found = gets(&mut device, &record).await?;
     ensure(!found, "nothing", || "the master's record".into())
+}
+
+async fn revoked_open(world: &World) -> Outcome {
+    let (family, mut talk) = Family::settle(world).await?;
+    let mut device = world.fresh_as(&family.subkey).await?;
+    let record = signed(record(&family.master, AUTHOR_ONLY)?, &family.master)?;
+    taken(talk.submit(record.bytes()).await?)?;
+    revoke(&family, &mut talk, Revocation::Whole).await?;
+    let id = device.new_id();
+    let references = vec![Reference::Id(record.id())];
+    device
+        .send(ClientMessage::Get { id, references }.encode())
+        .await?;
+    match device.hear().await? {
+        Heard::Message(ServerMessage::Record { .. }, _) => {
+            Err(failed("nothing", "the master's record"))
+        }
+        // Closed, or answered as if it were not there.
+        _ => Ok(()),
+    }
+}
+
+fn in_an_hour() -> KeyMarker {
+    KeyMarker::RevokedFrom(Timestamp::now().saturating_add(HOUR))
+}
+
+/// What a key signed is still served when the schedule says `marker` of it.
+async fn kept(world: &World, marker: KeyMarker) -> Outcome {
+    let (family, mut talk) = Family::settle(world).await?;
+    let earlier = Timestamp::now().saturating_sub(HOUR);
+    let record = record(&family.master, UNIQUE)?.timestamp(earlier);
+    let record = signed(record, &family.subkey)?;
+    taken(talk.submit(record.bytes()).await?)?;
+    taken(talk.submit(family.schedule(marker, 1)?.bytes()).await?)?;
+    let mut reader = world.talk(Who::Anonymous).await?;
+    let found = gets(&mut reader, &record).await?;
+    ensure(found, "the record", || "nothing of it".into())
+}
+
+async fn dated_later(world: &World) -> Outcome {
+    let (family, mut talk) = Family::settle(world).await?;
+    taken(
+        talk.submit(family.schedule(in_an_hour(), 1)?.bytes())
+            .await?,
+    )?;
+    let later = Timestamp::now().saturating_add(HOUR.saturating_mul(2));
+    let record = record(&family.master, UNIQUE)?.timestamp(later);
+    let record = signed(record, &family.subkey)?;
+    let result = talk.submit(record.bytes()).await?;
+    ensure(!result.is_success(), "a refusal", || result.to_string())
+}
+
+async fn no_time(world: &World) -> Outcome {
+    let (family, mut talk) = Family::settle(world).await?;
+    let schedule = family.schedule(KeyMarker::Revoked(Timestamp::MIN), 1)?;
+    expect_invalid(&mut talk, &schedule).await
+}
+
+async fn no_tag(world: &World) -> Outcome {
+    let (family, mut talk) = Family::settle(world).await?;
+    let schedule = family.schedule(KeyMarker::ActiveSigning, 1)?;
+    let record = RecordBuilder::new(Kind::KEY_SCHEDULE, family.master.public())
+        .nonce(schedule.view().nonce())
+        .payload(schedule.view().payload().to_vec());
+    expect_invalid(&mut talk, &signed(record, &family.master)?).await
 }
 
 async fn signed_by_other(world: &World, kind: Kind) -> Outcome {
@@ -232,6 +317,8 @@ async fn bad_payload(world: &World, at: usize) -> Outcome {
         .payload(payload);
     expect_invalid(&mut talk, &signed(record, &family.master)?).await
 }
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The first byte of the first entry.
 const ENTRY_KIND_AT: usize = 0;

@@ -59,7 +59,9 @@ async fn accepted(world: &World) -> Outcome {
     let mut talk = world.talk(Who::User).await?;
     match talk.submit(record.bytes()).await? {
         ResultCode::Accepted => Ok(()),
-        result if world.is_user_given && world.says_open(crate::base::Role::Outbox) == Some(true) => {
+        result
+            if world.is_user_given && world.says_open(crate::base::Role::Outbox) == Some(true) =>
+        {
             Err(failed("SUBMISSION RESULT (ACCEPTED)", result.to_string()))
         }
         result => taken(result),
@@ -78,9 +80,11 @@ async fn result(world: &World) -> Outcome {
         return Err(failed("SUBMISSION RESULT", name(&message)));
     };
     ensure(bytes.len() == 40, "40 bytes", || bytes.len().to_string())?;
-    ensure(id_prefix == record.id().prefix().0, "the record's ID", || {
-        "another one".into()
-    })
+    ensure(
+        id_prefix == record.id().prefix().0,
+        "the record's ID",
+        || "another one".into(),
+    )
 }
 
 async fn duplicate(world: &World) -> Outcome {
@@ -119,7 +123,9 @@ async fn largest(world: &World) -> Outcome {
     if let Some(info) = &world.info
         && info.limits.record_bytes < limits::RECORD_MAX_BYTES as u64
     {
-        return Err(skipped("the server says that it takes smaller records only"));
+        return Err(skipped(
+            "the server says that it takes smaller records only",
+        ));
     }
     let payload = vec![b'.'; limits::RECORD_MAX_BYTES - HEADER_AND_SIGNATURE_BYTES];
     let record = record(&world.user, UNIQUE)?.payload(payload);

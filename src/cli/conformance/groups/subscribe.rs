@@ -64,16 +64,17 @@ async fn live(world: &World) -> Outcome {
         world.publish(Who::User, record).await?;
     }
     let found = talk.until_record(id, &last).await?;
-    ensure(found == [first.id(), last.id()], "the two new matches", || {
-        format!("{} records", found.len())
-    })
+    ensure(
+        found == [first.id(), last.id()],
+        "the two new matches",
+        || format!("{} records", found.len()),
+    )
 }
 
 /// Half of the records are on their way when SUBSCRIBE is sent.
 async fn gap_free(world: &World) -> Outcome {
     let kind = kind(UNIQUE)?;
-    let records: Result<Vec<Record>, Stop> =
-        (0..BURST).map(|_| of_kind(world, kind)).collect();
+    let records: Result<Vec<Record>, Stop> = (0..BURST).map(|_| of_kind(world, kind)).collect();
     let records = records?;
     let mut publisher = world.talk(Who::User).await?;
     let mut reader = world.talk(Who::Anonymous).await?;
@@ -137,11 +138,12 @@ async fn unsubscribe(world: &World) -> Outcome {
     let mut talk = world.talk(Who::Anonymous).await?;
     let id = talk.subscribe(&of_kinds([kind])?).await?;
     talk.until_complete(id).await?;
-    talk.send(ClientMessage::Unsubscribe { id }.encode()).await?;
-    match talk.message().await?.0 {
-        ServerMessage::QueryClosed { id: of, result } if of == id && result.is_success() => {}
-        other => return Err(failed("QUERY CLOSED (SUCCESS)", name(&other))),
-    }
+    talk.send(ClientMessage::Unsubscribe { id }.encode())
+        .await?;
+    let (_, result) = talk.until_closed(id).await?;
+    ensure(result.is_success(), "QUERY CLOSED (SUCCESS)", || {
+        result.to_string()
+    })?;
     world.publish(Who::User, &of_kind(world, kind)?).await?;
     talk.fence().await
 }
@@ -149,7 +151,8 @@ async fn unsubscribe(world: &World) -> Outcome {
 async fn unknown(world: &World) -> Outcome {
     let mut talk = world.talk(Who::Anonymous).await?;
     let id = talk.new_id();
-    talk.send(ClientMessage::Unsubscribe { id }.encode()).await?;
+    talk.send(ClientMessage::Unsubscribe { id }.encode())
+        .await?;
     let expected = ServerMessage::QueryClosed {
         id,
         result: ResultCode::NotFound,
@@ -172,13 +175,16 @@ async fn replaced(world: &World) -> Outcome {
     };
     talk.send(again.encode()).await?;
     talk.until_complete(id).await?;
+    talk.fence().await?;
     let wanted = of_kind(world, new)?;
     world.publish(Who::User, &of_kind(world, old)?).await?;
     world.publish(Who::User, &wanted).await?;
     let found = talk.until_record(id, &wanted).await?;
-    ensure(found == [wanted.id()], "records of the new filter alone", || {
-        "one of the old filter".into()
-    })
+    ensure(
+        found == [wanted.id()],
+        "records of the new filter alone",
+        || "one of the old filter".into(),
+    )
 }
 
 /// Records that arrive around a SUBSCRIBE.

@@ -41,7 +41,10 @@ async fn server_key(world: &World) -> Outcome {
             connection.close().await;
             Ok(())
         }
-        Err(error) => Err(failed("a handshake", super::super::super::error::chain(&error))),
+        Err(error) => Err(failed(
+            "a handshake",
+            super::super::super::error::chain(&error),
+        )),
     }
 }
 
@@ -59,7 +62,8 @@ async fn accepted(world: &World, trial: Trial) -> Outcome {
 async fn refused(world: &World, trial: Trial) -> Outcome {
     match shown(world, trial).await? {
         Shown::LetIn => Err(failed("no connection", "HELLO ACK (SUCCESS)")),
-        Shown::Refused(_) => Ok(()),
+        // Unless nobody is let in at this moment.
+        Shown::Refused(_) => visitor(world, Who::Anonymous).await,
     }
 }
 
@@ -130,7 +134,8 @@ async fn streams(world: &World) -> Outcome {
     for _ in 0..STREAMS {
         let mut talk = world.stream_of(first.connection.clone()).await?;
         let id = talk.new_id();
-        talk.send(ClientMessage::Unsubscribe { id }.encode()).await?;
+        talk.send(ClientMessage::Unsubscribe { id }.encode())
+            .await?;
         others.push((talk, id));
     }
     for (talk, id) in others.iter_mut().rev() {
