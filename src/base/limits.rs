@@ -478,6 +478,19 @@ pub const CLIENT_SUBMISSIONS_MAX: usize = 1 << 16;
 /// Keys whose curve points one open query remembers; an author's records come in runs.
 pub const CLIENT_KEYS_REMEMBERED_MAX: usize = 256;
 
+/// Connections that `mosaic conformance` does not get before it no longer tries a check again for
+/// the lack of one: a server that only slows it down lets some through.
+pub const CONFORMANCE_REFUSALS_MAX: u32 = 64;
+
+/// Before `mosaic conformance` makes a check again, or gives it up, after the server said TOO_FAST:
+/// rates are counted in seconds, so a minute in all is enough for any that a visitor can live with.
+pub const CONFORMANCE_PAUSES: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(15),
+    Duration::from_secs(40),
+];
+
 /// How far behind the last proof of delivery a lost subscription resumes: what a server may take
 /// from receiving a record to putting it on a stream that keeps up, and what its clock may slip.
 pub const FOLLOW_OVERLAP: Duration = Duration::from_secs(30);

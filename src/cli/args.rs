@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::num::{NonZeroU16, NonZeroU64};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -119,6 +119,39 @@ pub(super) enum Command {
     /// arrived; 1: it did not; 3: the server cannot be reached. For those who set up a server or
     /// wonder about their network; clients need not be reachable.
     Probe(ProbeCommand),
+    /// Try whether a server keeps the rules of the protocol
+    ///
+    /// One line for each rule that a client can observe: pass, fail, or not testable here and why.
+    /// Exit code 0: nothing failed; 1: something did. It leaves test records on the server; see
+    /// docs/CONFORMANCE.md.
+    Conformance(ConformanceCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConformanceCommand {
+    /// The server, as with --server
+    #[arg(value_name = "SERVER")]
+    pub(super) server: Option<String>,
+
+    /// File with the secret key of a user that the server serves; without one, keys are made up
+    #[arg(long, value_name = "FILE")]
+    pub(super) user: Option<PathBuf>,
+
+    /// File with the secret key of another such user
+    #[arg(long, value_name = "FILE")]
+    pub(super) second_user: Option<PathBuf>,
+
+    /// Only the checks with that ID or of that group (`access`, `access.same`, `*.query`)
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) only: Vec<String>,
+
+    /// List the checks and do nothing
+    #[arg(long)]
+    pub(super) list: bool,
+
+    /// How many checks are made at a time
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(super) jobs: NonZeroU8,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
 //! | `blob.rs`, `info.rs`, `redeem.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
 //! | `probe/` | having a server dial this machine back |
+//! | `conformance/` | trying whether a server keeps the rules |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
 //! | `output.rs`, `rows.rs`, `escape.rs`, `hex.rs` | what is printed, and how it is made harmless |
 //! | `error.rs` | what can go wrong, and the exit code of each |
@@ -17,6 +18,7 @@
 
 mod args;
 mod blob;
+mod conformance;
 mod context;
 mod error;
 mod escape;
@@ -74,6 +76,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Subscribe(command) => in_runtime(subscribe::run(&context, &command)),
         Command::Blob(command) => in_runtime(blob::run(&context, &command)),
         Command::Probe(command) => in_runtime(probe::run(&context, &command)),
+        Command::Conformance(command) => in_runtime(conformance::run(&context, &command)),
     }
 }
 

@@ -46,4 +46,4 @@ pub use stream::Stream;
 pub use submissions::{Submissions, Submitted};
 pub use target::{Target, TargetError};
 
-pub use crate::identity::{ServerTrust, key_file, signature};
+pub use crate::identity::{EarlyDataOffer, ServerTrust, Trial, key_file, signature};
