@@ -14,6 +14,8 @@ mod crash;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod reach;
 #[cfg(test)]
 mod real_input;

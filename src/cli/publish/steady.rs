@@ -12,7 +12,7 @@ use crate::client::{RequestError, Stream, Submissions, Submitted};
 use crate::wire::{Record, ResultCode};
 
 /// Hands records in, and those again that the server found too fast, after a wait that grows while
-/// none gets through. Where none did for [`PUBLISH_BACKOFFS_MAX`] waits, that is the result.
+/// none gets through, and fewer at a time until more do. Where none did for [`PUBLISH_BACKOFFS_MAX`] waits, that is the result.
 #[derive(Debug)]
 pub(super) struct Steady {
     submissions: Submissions,
@@ -30,7 +30,7 @@ struct Sent {
     waits: u32,
 }
 
-/// When to go on.
+/// When to go on, and with how many.
 #[derive(Debug)]
 struct Pace {
     /// Waits so far.
@@ -38,6 +38,8 @@ struct Pace {
     /// Of them, those since a record got through.
     in_vain: u32,
     resumes: Instant,
+    /// Most that are on their way.
+    window: usize,
 }
 
 impl Steady {
@@ -50,6 +52,7 @@ impl Steady {
                 waits: 0,
                 in_vain: 0,
                 resumes: Instant::now(),
+                window: STREAM_SUBMISSIONS_MAX,
             },
         }
     }
@@ -80,7 +83,9 @@ impl Steady {
     /// Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<Submitted>, RequestError> {
         loop {
-            while let Some(record) = self.again.front().cloned() {
+            while self.on_the_way.len() < self.pace.window
+                && let Some(record) = self.again.front().cloned()
+            {
                 sleep_until(self.pace.resumes).await;
                 self.send(&record).await?;
                 self.again.pop_front();
@@ -105,10 +110,10 @@ impl Steady {
 
     /// Whether the next [`push`](Self::push) waits for a result first.
     pub(super) fn is_full(&self) -> bool {
-        self.on_the_way.len() + self.again.len() >= STREAM_SUBMISSIONS_MAX
+        self.on_the_way.len() + self.again.len() >= self.pace.window
     }
 
-    /// Cancel safe: there is room, so nothing is taken out first.
+    /// Cancel safe: fewer are on their way than may be, so nothing is taken out first.
     async fn send(&mut self, record: &Record) -> Result<(), RequestError> {
         self.submissions.push(record).await?;
         self.on_the_way.push_back(Sent {
@@ -125,6 +130,7 @@ impl Pace {
     fn tries_again(&mut self, sent: &Sent, result: ResultCode) -> bool {
         if result != ResultCode::TooFast {
             self.in_vain = 0;
+            self.window = (self.window + 1).min(STREAM_SUBMISSIONS_MAX);
             return false;
         }
         // Of those that were on their way together, the first one decides about the wait.
@@ -134,6 +140,7 @@ impl Pace {
             }
             self.resumes = Instant::now() + backoff(self.in_vain);
             self.waits = self.waits.saturating_add(1);
+            self.window = (self.window / 2).max(1);
             self.in_vain = self.in_vain.saturating_add(1);
         }
         true
@@ -166,6 +173,7 @@ mod tests {
             waits: 0,
             in_vain: 0,
             resumes: Instant::now(),
+            window: STREAM_SUBMISSIONS_MAX,
         }
     }
 
@@ -180,6 +188,7 @@ mod tests {
         assert_eq!((pace.waits, pace.in_vain), (2, 2));
         assert!(!pace.tries_again(&sent(2), ResultCode::Accepted));
         assert_eq!((pace.waits, pace.in_vain), (2, 0), "one got through");
+        assert_eq!(pace.window, STREAM_SUBMISSIONS_MAX / 4 + 1);
         assert!(backoff(0) < backoff(1));
         assert_eq!(backoff(1_000), PUBLISH_BACKOFF_MAX);
     }
