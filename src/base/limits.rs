@@ -475,6 +475,15 @@ pub const CLIENT_QUEUE_MAX_BYTES: usize = 2 << 20;
 /// Submissions of one client stream without an answer, those included that nobody waits for any more.
 pub const CLIENT_SUBMISSIONS_MAX: usize = 1 << 16;
 
+/// First wait before `mosaic publish` hands in again what was TOO_FAST.
+pub const PUBLISH_BACKOFF_MIN: Duration = Duration::from_millis(500);
+
+/// Longest such wait.
+pub const PUBLISH_BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Such waits after which nothing got through and TOO_FAST is the result: three minutes of them.
+pub const PUBLISH_BACKOFFS_MAX: u32 = 10;
+
 /// Keys whose curve points one open query remembers; an author's records come in runs.
 pub const CLIENT_KEYS_REMEMBERED_MAX: usize = 256;
 

@@ -18,6 +18,8 @@ mod handshake;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod reach;
 #[cfg(test)]
 mod real_input;
