@@ -16,6 +16,7 @@ use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
 use super::requests::{Requests, Source};
+use super::room::Room;
 use super::services::{Admission, Records, Services};
 use super::signals::{Signal, Watch};
 use super::stream::{Context, Stream, StreamEnd};
@@ -88,6 +89,7 @@ struct Connection<C: Carrier> {
     number: u64,
     signals: Watch,
     streams: JoinSet<StreamEnd>,
+    room: Room,
     #[expect(dead_code, reason = "held for its drop, which gives the place back")]
     permit: OwnedSemaphorePermit,
 }
@@ -154,6 +156,7 @@ impl<C: Carrier> Connection<C> {
             number,
             signals,
             streams: JoinSet::new(),
+            room: Room::new(),
             permit,
         }
     }
@@ -256,11 +259,12 @@ impl<C: Carrier> Connection<C> {
     fn open(&mut self, reader: C::Reader, writer: C::Writer) {
         let shared = &self.shared;
         let opened = Instant::now().into_std();
+        let room = self.room.for_stream();
         let stream = Stream {
             reader,
             writer,
             session: session::Stream::new(Arc::clone(&self.session), opened),
-            requests: Requests::new(shared.source.clone()),
+            requests: Requests::new(shared.source.clone(), room.clone()),
             submissions: Submissions::new(
                 self.number,
                 Arc::clone(&shared.ingest),
@@ -269,6 +273,7 @@ impl<C: Carrier> Connection<C> {
                 Arc::clone(&self.arrival.settings),
             ),
             asks: Asks::new(),
+            room,
             signals: self.signals.fresh(),
             context: Context {
                 arrival: Arc::clone(&self.arrival),

@@ -79,6 +79,9 @@ pub(super) trait LinkWriter: Send {
     /// Says that nothing more comes; what was written is still delivered.
     fn finish(&mut self);
 
+    /// Gives this half up: what was not delivered yet is lost, and the peer learns so.
+    fn abandon(&mut self, code: ResultCode);
+
     /// Waits until there is no use in this half any more, or, after [`finish`](Self::finish),
     /// until the peer has everything. The future stands on its own, so that the driver keeps one
     /// for the life of the stream.
@@ -94,6 +97,9 @@ pub(super) enum Broken {
     /// The peer wants nothing more of our half.
     #[error("the peer stopped the stream")]
     Stopped,
+    /// The peer takes nothing of what waits for it.
+    #[error("the peer takes nothing of what waits for it")]
+    Stalled,
     /// The whole connection is gone.
     #[error("the connection is gone")]
     Gone,

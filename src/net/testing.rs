@@ -345,6 +345,7 @@ struct Pipe {
     room: usize,
     finished: bool,
     stopped: bool,
+    abandoned: bool,
 }
 
 enum Spoken {
@@ -414,6 +415,10 @@ impl LinkWriter for MemoryWriter {
         self.pipe.send_modify(|pipe| pipe.finished = true);
     }
 
+    fn abandon(&mut self, _: ResultCode) {
+        self.pipe.send_modify(|pipe| pipe.abandoned = true);
+    }
+
     fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {
         let mut changes = self.changes.clone();
         async move {
@@ -459,6 +464,11 @@ impl MemoryPeer {
     /// How many bytes were sent and not looked at.
     pub(super) fn unread_bytes(&self) -> usize {
         self.pipe.borrow().sent.len()
+    }
+
+    /// Whether the server gave its half up.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.pipe.borrow().abandoned
     }
 
     /// The next message; `None` at the end of the stream.

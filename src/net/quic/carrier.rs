@@ -87,6 +87,11 @@ impl LinkWriter for quinn::SendStream {
         drop(quinn::SendStream::finish(self));
     }
 
+    fn abandon(&mut self, code: ResultCode) {
+        // An error means that the stream was finished or stopped already.
+        drop(self.reset(error_code(code)));
+    }
+
     fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {
         let stopped = self.stopped();
         async move {

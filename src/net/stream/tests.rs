@@ -1,6 +1,7 @@
 //! The driver against a transport in memory, which does exactly what the test says.
 
-use super::super::testing::{Behind, ID, records, until};
+use super::super::room::Room;
+use super::super::testing::{Behind, ID, hello, records, soon, until};
 use super::testing::Driven;
 use super::*;
 use crate::base::RoleSet;
@@ -253,4 +254,35 @@ async fn a_submission_is_answered_and_one_that_is_lost_is_a_temporary_error() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// No time at all in which a peer has to take something.
+fn at_once() -> Room {
+    Room::with_patience(Duration::ZERO)
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_for_too_long_loses_its_stream_and_learns_so() {
+    let behind = Behind::new();
+    let driven = Driven::with_room(&behind, Instant::now(), &at_once());
+    driven.peer.send(&hello());
+    let end = soon(driven.driver).await.unwrap();
+    assert_eq!(end, StreamEnd::Broken(Broken::Stalled));
+    assert!(driven.peer.is_abandoned());
+}
+
+#[tokio::test]
+async fn a_peer_for_whom_nothing_waits_keeps_its_stream() {
+    let behind = Behind::new();
+    let driven = Driven::with_room(&behind, Instant::now(), &at_once());
+    driven.peer.reset();
+    assert_eq!(driven.end().await, StreamEnd::Broken(Broken::Reset));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_take_the_last_words_of_a_stream_does_not_hold_it_open() {
+    let behind = Behind::new();
+    let driven = Driven::with_room(&behind, Instant::now(), &at_once());
+    driven.control.shutdown();
+    assert_eq!(driven.end().await, StreamEnd::Broken(Broken::Stalled));
 }

@@ -135,6 +135,11 @@ impl LinkWriter for Writer {
         self.channel.finish();
     }
 
+    fn abandon(&mut self, _: ResultCode) {
+        // TCP has no word for one half.
+        self.channel.close();
+    }
+
     fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {
         let channel = Arc::clone(&self.channel);
         async move {
