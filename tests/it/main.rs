@@ -29,3 +29,5 @@ mod tcp;
 mod tidy;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod wide;
