@@ -37,3 +37,5 @@ mod tcp;
 mod tidy;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod wide;
