@@ -32,4 +32,6 @@ mod tcp;
 #[cfg(test)]
 mod tidy;
 #[cfg(test)]
+mod users;
+#[cfg(test)]
 mod vectors;
