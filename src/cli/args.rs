@@ -138,7 +138,7 @@ pub(super) struct ProbeCommand {
 pub(super) struct RedeemCommand {
     /// The server, in place of --server
     #[arg(value_name = "SERVER")]
-    pub(super) server: Option<String>,
+    pub(super) at: Option<String>,
 
     /// The invitation, as you were given it
     #[arg(value_name = "CODE")]
