@@ -8,7 +8,7 @@ use std::{
 use super::support::{Decision, Scene, key};
 use crate::{
     base::{Role, Seq},
-    store::{Account, Amount, Entry, StateTable, Usage},
+    store::{Account, Amount, Entry, RecordChange, Removal, StateTable, Usage},
     wire::{Duplicates, Filter, PublicKey, Record, RecordId, Timestamp},
 };
 
@@ -182,4 +182,49 @@ impl Model {
         let state = scene.store.state(StateTable::Ban, None, 99).unwrap();
         assert_eq!(BTreeMap::from_iter(state), self.state);
     }
+}
+
+/// Makes the changes of the act at `seq` in the list; returns what is missing.
+pub(super) fn apply(
+    scene: &Scene,
+    model: &mut Model,
+    seq: Seq,
+    changes: &[RecordChange],
+) -> Vec<RecordId> {
+    let mut expected = Vec::new();
+    let mut next = seq;
+    for change in changes {
+        let id = change.id();
+        let known = model.known(id).cloned();
+        match (change, known) {
+            (RecordChange::Release(_), Some(known)) if known.held => {
+                let current = model.current(&known.record);
+                if current.is_some_and(|it| Model::stays(it, &known.record).is_some()) {
+                    model.drop(id);
+                    expected.push(*id);
+                    continue;
+                }
+                next = next.next();
+                let entry = published(scene, next);
+                assert_eq!(entry.record, known.record);
+                assert_eq!((entry.held, entry.roles), (false, known.roles));
+                model.add(&entry);
+            }
+            (RecordChange::Remove { why, .. }, Some(known))
+                if known.held || *why == Removal::Deleted =>
+            {
+                model.drop(id);
+                model.removed.insert(*id);
+            }
+            _ => expected.push(*id),
+        }
+    }
+    expected
+}
+
+/// The entry at a place of which subscribers were told.
+pub(super) fn published(scene: &Scene, seq: Seq) -> Arc<Entry> {
+    let seen = scene.seen.lock().unwrap();
+    let entry = seen.log.iter().find(|entry| entry.seq == seq);
+    Arc::clone(entry.unwrap())
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::ledger::{Model, USERS};
+use super::ledger::{Model, USERS, apply, published};
 use super::support::{
     Decision, Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, inspect,
     key, kind, name_of, pages, time,
@@ -161,13 +161,6 @@ fn submit(scene: &Scene, model: &mut Model, dice: &mut Dice, batch: &[Record]) {
     }
 }
 
-/// The entry at a place of which subscribers were told.
-fn published(scene: &Scene, seq: Seq) -> Arc<Entry> {
-    let seen = scene.seen.lock().unwrap();
-    let entry = seen.log.iter().find(|entry| entry.seq == seq);
-    Arc::clone(entry.unwrap())
-}
-
 /// A held entry, of which nobody was told; if it has moved on within its batch, what it was.
 fn held_entry(
     scene: &Scene,
@@ -198,24 +191,29 @@ fn held_entry(
     })
 }
 
-/// Does a random act and checks what comes of it.
-fn act(scene: &Scene, model: &mut Model, dice: &mut Dice, submitted: &[Record]) {
-    let mut changes = Vec::new();
-    for _ in 0..dice.below(4) {
-        let held: Vec<_> = model.live.iter().filter(|entry| entry.held).collect();
-        let which = |dice: &mut Dice, len: usize| usize::try_from(dice.below(len as u64)).unwrap();
+/// Up to three changes, most of them of held records.
+fn any_changes(model: &Model, dice: &mut Dice, submitted: &[Record]) -> Vec<RecordChange> {
+    let held: Vec<_> = model.live.iter().filter(|entry| entry.held).collect();
+    let which = |dice: &mut Dice, len: usize| usize::try_from(dice.below(len as u64)).unwrap();
+    let any_change = |dice: &mut Dice| {
         let id = if held.is_empty() || dice.below(3) == 0 {
             submitted[which(dice, submitted.len())].id()
         } else {
             held[which(dice, held.len())].record.id()
         };
         let remove = |why| RecordChange::Remove { id, why };
-        changes.push(match dice.below(6) {
+        match dice.below(6) {
             0 => remove(Removal::Deleted),
             1 => remove(Removal::Rejected),
             _ => RecordChange::Release(id),
-        });
-    }
+        }
+    };
+    (0..dice.below(4)).map(|_| any_change(dice)).collect()
+}
+
+/// Does a random act and checks what comes of it.
+fn act(scene: &Scene, model: &mut Model, dice: &mut Dice, submitted: &[Record]) {
+    let changes = any_changes(model, dice, submitted);
     let value = (dice.below(3) > 0).then(|| vec![dice.small(9)]);
     let change = StateChange {
         table: StateTable::Ban,
@@ -245,35 +243,7 @@ fn act(scene: &Scene, model: &mut Model, dice: &mut Dice, submitted: &[Record]) 
         Some(value) => drop(model.state.insert(change.key, value)),
         None => drop(model.state.remove(&change.key)),
     }
-    let mut expected = Vec::new();
-    let mut next = seq;
-    for change in &changes {
-        let id = change.id();
-        let known = model.known(id).cloned();
-        match (change, known) {
-            (RecordChange::Release(_), Some(known)) if known.held => {
-                let current = model.current(&known.record);
-                if current.is_some_and(|it| Model::stays(it, &known.record).is_some()) {
-                    model.drop(id);
-                    expected.push(*id);
-                    continue;
-                }
-                next = next.next();
-                let entry = published(scene, next);
-                assert_eq!(entry.record, known.record);
-                assert_eq!((entry.held, entry.roles), (false, known.roles));
-                model.add(&entry);
-            }
-            (RecordChange::Remove { why, .. }, Some(known))
-                if known.held || *why == Removal::Deleted =>
-            {
-                model.drop(id);
-                model.removed.insert(*id);
-            }
-            _ => expected.push(*id),
-        }
-    }
-    assert_eq!(missing, expected);
+    assert_eq!(missing, apply(scene, model, seq, &changes));
 }
 
 /// The elements that a filter may have.
