@@ -108,6 +108,81 @@ pub const CONNECTIONS_MAX: usize = 12_000;
 /// Handshakes in flight at a time; each costs about a millisecond of CPU.
 pub const HANDSHAKES_MAX: usize = 512;
 
+/// Handshakes that one address may begin in a second (configuration `rates.handshakes`): a minute
+/// of them takes about a second of CPU.
+pub const RATE_HANDSHAKES_PER_SECOND: u32 = 20;
+
+/// Streams that one address may open in a second (configuration `rates.streams`).
+pub const RATE_STREAMS_PER_SECOND: u32 = 50;
+
+/// Records that one address may submit in a second (configuration `rates.submissions`): each costs
+/// about 50 microseconds of CPU and a place on the disk for good.
+pub const RATE_SUBMISSIONS_PER_SECOND: u32 = 50;
+
+/// Records that one address may submit at once after it was quiet (configuration
+/// `rates.submissions_burst`); a user's 20 000 is what somebody brings who moves in.
+pub const RATE_SUBMISSIONS_BURST: u32 = 5_000;
+
+/// Bytes that are taken from one address in a second (configuration `rates.bytes`).
+pub const RATE_BYTES_PER_SECOND: u32 = 4 << 20;
+
+/// Rows that are looked at for one address in a second (configuration `rates.query_rows`).
+pub const RATE_QUERY_ROWS_PER_SECOND: u32 = 20_000;
+
+/// Seconds' worth of a rate that may be used at once (configuration `rates.burst`).
+pub const RATE_BURST_SECONDS: u32 = 10;
+
+/// How many times a stranger's rates a user has (configuration `rates.user_factor`).
+pub const RATE_USER_FACTOR: u32 = 4;
+
+/// How many times the rates of others a loopback address has (configuration
+/// `rates.loopback_factor`): all visitors of an onion service come from one.
+pub const RATE_LOOPBACK_FACTOR: u32 = 10;
+
+/// Connections that one address, or one key, may have open at a time (configuration
+/// `rates.connections`): 40 addresses fill [`CONNECTIONS_MAX`].
+pub const ADDRESS_CONNECTIONS_MAX: u32 = 256;
+
+/// Handshakes that one address may have in flight; a household has a few.
+pub const ADDRESS_HANDSHAKES_MAX: u32 = 32;
+
+/// How many times one user's rates all users together have who come from one address: where
+/// registration is open, everybody can be a user, and a user again.
+pub const RATE_USERS_OF_ADDRESS_FACTOR: u32 = 8;
+
+/// Addresses whose use is counted one by one, and as many keys: about 150 bytes each, 10 MB.
+pub const RATE_ENTRIES_MAX: usize = 65_536;
+
+/// Entries that are looked at to find one that counts for nothing any more and can make room.
+pub const RATE_EVICTION_LOOKS_MAX: usize = 32;
+
+/// Most that one address or key can owe, as the time in which it is made good.
+pub const RATE_DEBT_MAX: Duration = Duration::from_secs(30);
+
+/// Requests refused for each that is let through, past which a client counts as far too fast: at ten
+/// times its rate nine are refused.
+pub const RATE_REFUSALS_FACTOR: u32 = 5;
+
+/// Time for which a client can be far too fast before its connection is closed, and again as much
+/// for each time that it was not.
+pub const RATE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an INFO request counts for, in bytes: its answer is a hundred times as long as it is.
+pub const RATE_INFO_BYTES: u32 = 4 << 10;
+
+/// Rows that a request to read counts for before it looked at any.
+pub const RATE_READ_ROWS: u32 = 10;
+
+/// Ranges and keys that can be banned: about 200 bytes each, 13 MB.
+pub const BANS_MAX: usize = 65_536;
+
+/// Most bytes of the reason of a ban that are kept.
+pub const BAN_WHY_MAX_BYTES: usize = 1 << 10;
+
+/// Connections from banned addresses that are let in for a moment, to be told that they are, in a
+/// second, all together; the others are turned away without a word.
+pub const BANNED_TOLD_PER_SECOND: u32 = 10;
+
 /// Time from the first packet to the end of the handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -259,6 +334,29 @@ pub const PAGE_MAX_BYTES: usize = 128 << 10;
 /// Time a reader works on one page before it lets others in.
 pub const PAGE_TIME_BUDGET: Duration = Duration::from_millis(10);
 
+/// What reading a record from the log and holding a filter against it costs, measured in steps from
+/// one key of the index to the next.
+pub const RECORD_COST_KEYS: u32 = 8;
+
+/// What one page costs at most: 4 096 records that are read.
+pub const PAGE_MAX_COST_KEYS: u64 = 4_096 * RECORD_COST_KEYS as u64;
+
+/// How long a thread that carries out long reads works before it rests for as long: a part of what
+/// a short read takes from request to answer.
+pub const PACED_BURST: Duration = Duration::from_micros(200);
+
+/// What the first pages of a request cost together before its further ones stand in the queue of
+/// those that read much: 256 records, or the newest posts of a hundred authors.
+pub const SHORT_READ_COST_KEYS: u64 = 256 * RECORD_COST_KEYS as u64;
+
+/// Records that a query may look at without delivering them, before it is closed with `TOO_OPEN`
+/// (configuration `limits.query_scan`): half a second of one processor.
+pub const QUERY_SCAN_MAX: u32 = 250_000;
+
+/// How many times as many a query may look at that asks for what was received since some time:
+/// whoever was away goes on so, and may have missed much.
+pub const QUERY_SCAN_RESUMED_FACTOR: u64 = 4;
+
 /// Records a QUERY without a limit delivers before it is closed with `TOO_OPEN`
 /// (configuration `limits.query_results`).
 pub const QUERY_RESULTS_MAX: u32 = 1_000_000;
@@ -274,6 +372,23 @@ pub const READERS_MAX: usize = 4;
 
 /// Of these, most that one connection has at a time, so that others always get in.
 pub const CONNECTION_READERS_MAX: usize = 2;
+
+/// Of these, most that the connections of one address have at a time; in IPv6 of a /64.
+pub const ADDRESS_READERS_MAX: usize = READERS_MAX - 1;
+
+/// Threads for the further pages of reads that have had [`SHORT_READ_COST_KEYS`]. Each rests half
+/// of the time, so at most one processor works on them.
+pub const SCANNERS_MAX: usize = 2;
+
+/// How far these threads stand back for others: each gets about a tenth of what any other thread
+/// gets, and all of what nobody wants.
+pub const SCANNER_NICENESS: i32 = 10;
+
+/// Pages of long reads that one connection has in their queue at a time.
+pub const CONNECTION_SCANS_MAX: usize = 1;
+
+/// The same for the connections of one address.
+pub const ADDRESS_SCANS_MAX: usize = 1;
 
 /// Free space under which submissions are turned away (configuration `store.free_space_floor`).
 pub const FREE_SPACE_FLOOR_BYTES: u64 = 1 << 30;
@@ -443,6 +558,24 @@ pub const USERS_PAGE_MAX: usize = 256;
 /// Probes, vouchers, dial-backs and invitations of one stream that are not over; past it the stream is not read.
 /// A server that tests one of its listeners has one or two under way with one prober.
 pub const STREAM_PROBES_MAX: usize = 4;
+
+/// Orders of operators that are carried out at a time, all connections together: each holds a thread
+/// while it reads the store or waits for its sync. There are few operators.
+pub const ADMIN_CALLS_AT_ONCE_MAX: usize = 2;
+
+/// Rows of one step of a listing for an operator: with the longest texts 256 KiB, as much as a stream's
+/// outbox holds. Between two steps the operator's client has to take what was sent.
+pub const ADMIN_PAGE_MAX_ROWS: usize = 64;
+
+/// Longest note, reason, name or filter in an operator's order.
+pub const ADMIN_NOTE_MAX_BYTES: usize = 256;
+
+/// Longest text in a row for an operator; a longer one is cut.
+pub const ADMIN_TEXT_MAX_BYTES: usize = 4 << 10;
+
+/// Values that one order names: IDs of records to delete, release or reject. Each costs a change of
+/// the act that carries it out.
+pub const ADMIN_LIST_MAX: usize = 256;
 
 /// Links of this machine that the self-check looks at; each container may have one.
 pub const LOCAL_LINKS_MAX: usize = 8_192;

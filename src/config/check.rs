@@ -14,6 +14,7 @@ use super::checked::{
     TraceFormat, Users,
 };
 use super::error::ConfigError;
+use super::rates::Rates;
 use super::raw::RawConfig;
 use super::reachability::Reachability;
 use super::sources::Origin;
@@ -56,6 +57,7 @@ impl Config {
                 raw.shutdown_timeout,
                 1..=600,
             )?),
+            operators: operators(&raw.operators)?,
             users: Users {
                 listed,
                 joining,
@@ -78,6 +80,7 @@ impl Config {
             application_submitters: submitters(&raw.application.submit)?,
             reachability: Reachability::check(&raw.reachability, folder)?,
             limits: Limits::check(raw)?,
+            rates: Rates::check(&raw.rates)?,
             free_space_floor_bytes: integer(
                 "store.free_space_floor",
                 raw.store.free_space_floor,
@@ -138,6 +141,21 @@ impl Limits {
                 raw.query_results,
                 1..=i64::from(u32::MAX),
             )?,
+            query_scan: integer(
+                "limits.query_scan",
+                raw.query_scan,
+                1_000..=i64::from(u32::MAX),
+            )?,
+            refuse_wide_filters: word(
+                "limits.wide_filters",
+                &raw.wide_filters,
+                |word| match word {
+                    "serve" => Some(false),
+                    "refuse" => Some(true),
+                    _ => None,
+                },
+                "\"serve\", \"refuse\"",
+            )?,
             network_threads: threads("limits.network_threads", raw.network_threads)?,
             verify_threads: threads("limits.verify_threads", raw.verify_threads)?,
         })
@@ -147,7 +165,7 @@ impl Limits {
 impl Trace {
     fn check(raw: &RawConfig) -> Result<Self, ConfigError> {
         let raw = &raw.trace;
-        let directives = directives(&raw.level).ok_or_else(|| {
+        let directives = trace_directives(&raw.level).ok_or_else(|| {
             let allowed =
                 "error, warn, info, debug, trace, or directives such as \"mosaicd::net=debug\"";
             refused("trace.level", quoted(&raw.level), allowed)
@@ -169,8 +187,10 @@ impl Trace {
 }
 
 /// The directives of a level: that level for our own trace, warnings of the libraries. Directives
-/// are taken as they are. A single word is a level, or else a slip: it would be read as a name.
-fn directives(level: &str) -> Option<String> {
+/// are taken as they are. A single word is a level, or else a slip: it would be read as a name, and
+/// is `None`, as is what does not parse.
+#[must_use]
+pub fn trace_directives(level: &str) -> Option<String> {
     if level.contains(['=', ',']) {
         let parsed = EnvFilter::builder().parse(level);
         return parsed.is_ok().then(|| level.to_owned());
@@ -194,7 +214,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn integer<T: TryFrom<i64>>(
+pub(super) fn integer<T: TryFrom<i64>>(
     key: &'static str,
     value: i64,
     range: RangeInclusive<i64>,
@@ -319,6 +339,19 @@ fn keys(key: &'static str, values: &[String]) -> Result<Vec<PublicKey>, ConfigEr
     Ok(sorted?.into_iter().collect())
 }
 
+/// Operators: few, as each may do everything.
+fn operators(values: &[String]) -> Result<Vec<PublicKey>, ConfigError> {
+    if values.len() > OPERATORS_MAX {
+        let allowed = format!("at most {OPERATORS_MAX} keys");
+        return Err(refused(
+            "operators",
+            format!("a list of {}", values.len()),
+            allowed,
+        ));
+    }
+    keys("operators", values)
+}
+
 fn applications(value: &Value) -> Result<Applications, ConfigError> {
     let key = "application.ids";
     let allowed = "\"any\", or a list of IDs (99) and of kinds of an ID (\"1:4\")";
@@ -377,6 +410,9 @@ const TEXT_MAX_BYTES: usize = 4 << 10;
 
 /// Most entries of `application.ids`; INFO lists them.
 const APPLICATIONS_MAX: usize = 1_024;
+
+/// Most operators.
+const OPERATORS_MAX: usize = 64;
 
 /// Most addresses to listen on.
 const LISTENERS_MAX: usize = 16;

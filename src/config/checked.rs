@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
+use super::rates::Rates;
 use super::reachability::Reachability;
 use super::sources::Origin;
 use crate::base::RoleSet;
@@ -39,6 +40,8 @@ pub struct Config {
     pub roles: RoleSet,
     /// Time from the order to stop to the end of the process.
     pub shutdown_timeout: Duration,
+    /// Keys that may give orders to the running server, sorted.
+    pub operators: Vec<PublicKey>,
     /// Whom the three user roles serve.
     pub users: Users,
     /// How much is kept for a user for whom the operator said nothing else.
@@ -55,6 +58,8 @@ pub struct Config {
     pub reachability: Reachability,
     /// Bounds that depend on the machine.
     pub limits: Limits,
+    /// What a peer may use in a time.
+    pub rates: Rates,
     /// Free bytes on the disk under which submissions are turned away.
     pub free_space_floor_bytes: u64,
     /// What the trace says, and how.
@@ -147,6 +152,10 @@ pub struct Limits {
     pub connections: usize,
     /// Records that one query delivers at most.
     pub query_results: u32,
+    /// Records that one query may look at without delivering them.
+    pub query_scan: u32,
+    /// Whether a filter without a narrow element is refused.
+    pub refuse_wide_filters: bool,
     /// Threads of the network.
     pub network_threads: usize,
     /// Threads that check signatures.

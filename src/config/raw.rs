@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
+use super::rates::RawRates;
 use super::reachability::RawReachability;
 use crate::base::{Role, limits};
 
@@ -23,12 +24,14 @@ pub struct RawConfig {
     pub(super) listen_tcp: Vec<String>,
     pub(super) roles: Vec<String>,
     pub(super) shutdown_timeout: i64,
+    pub(super) operators: Vec<String>,
     pub(super) users: RawUsers,
     pub(super) quotas: RawQuotas,
     pub(super) inbox: RawInbox,
     pub(super) application: RawApplication,
     pub(super) reachability: RawReachability,
     pub(super) limits: RawLimits,
+    pub(super) rates: RawRates,
     pub(super) store: RawStore,
     pub(super) trace: RawTrace,
 }
@@ -70,6 +73,8 @@ pub(super) struct RawApplication {
 pub(super) struct RawLimits {
     pub(super) connections: i64,
     pub(super) query_results: i64,
+    pub(super) query_scan: i64,
+    pub(super) wide_filters: String,
     pub(super) network_threads: i64,
     pub(super) verify_threads: i64,
 }
@@ -104,12 +109,14 @@ impl Default for RawConfig {
                 .map(|role| role.name().to_owned())
                 .collect(),
             shutdown_timeout: integer(limits::SHUTDOWN_TIMEOUT.as_secs()),
+            operators: Vec::new(),
             users: RawUsers::default(),
             quotas: RawQuotas::default(),
             inbox: RawInbox::default(),
             application: RawApplication::default(),
             reachability: RawReachability::default(),
             limits: RawLimits::default(),
+            rates: RawRates::default(),
             store: RawStore::default(),
             trace: RawTrace::default(),
         }
@@ -149,6 +156,8 @@ impl Default for RawLimits {
         Self {
             connections: integer(limits::CONNECTIONS_MAX),
             query_results: integer(limits::QUERY_RESULTS_MAX),
+            query_scan: integer(limits::QUERY_SCAN_MAX),
+            wide_filters: "serve".to_owned(),
             network_threads: 0,
             verify_threads: 0,
         }

@@ -20,6 +20,7 @@
 
 mod connection;
 mod door;
+mod effort;
 mod error;
 mod gets;
 mod ingest;
@@ -27,6 +28,7 @@ mod link;
 mod listener;
 mod live;
 mod newcomers;
+mod operating;
 mod outbox;
 mod probing;
 mod quic;
@@ -43,11 +45,14 @@ mod submissions;
 mod tcp;
 #[cfg(test)]
 mod testing;
+mod toll;
+mod turn_away;
 
 pub use error::NetError;
 pub use ingest::{Ingest, Reply, SubmitJob};
 pub use listener::{Listener, Socket};
 pub use newcomers::Newcomers;
+pub use operating::{Operator, Part};
 pub use probing::{Answers, Arrival, Probing};
-pub use services::{InfoSource, Records, Services};
+pub use services::{Admission, InfoSource, Records, Services};
 pub use signals::Control;

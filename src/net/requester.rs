@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::readers::Readers;
+use super::readers::{Lane, Readers};
 use crate::base::Role;
 use crate::identity::{Directory, Peer, ScheduleSource, Standing};
 use crate::session::{Reader, Submitter};
@@ -75,7 +75,7 @@ impl Requester {
             return;
         }
         let directory = Arc::clone(&self.directory);
-        let looked_up = self.readers.run(move || {
+        let looked_up = self.readers.run(Lane::Short, move || {
             // The epoch first: a change during the lookup leaves the answer stale, not wrong.
             let epoch = directory.epoch();
             let master = directory.master_of(&key);
@@ -120,6 +120,11 @@ impl Requester {
             bound,
             app,
         }
+    }
+
+    /// The key that the peer proved to hold.
+    pub(super) const fn key(&self) -> Option<&PublicKey> {
+        self.peer.key()
     }
 
     /// The master for whom the peer's key spoke when that was last looked up.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::ingest::Ingest;
 use super::newcomers::Newcomers;
+use super::operating::Operator;
 use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
+use crate::session::{Bans, Rates};
 use crate::store::Store;
 use crate::wire::{InfoReply, PublicKey, UserReport};
 
@@ -35,8 +37,21 @@ pub struct Services {
     pub info: Arc<dyn InfoSource>,
     /// Who tests the reachability of others, and is told of what shows our own.
     pub probing: Arc<dyn Probing>,
+    /// Who is kept out, and who may use how much.
+    pub admission: Admission,
     /// Connections open at a time, all sockets together.
     pub connections_max: usize,
+    /// Who takes the orders of operators; without one nobody is an operator.
+    pub operator: Option<Arc<dyn Operator>>,
+}
+
+/// Who is kept out, and who may use how much.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Whom the operator banned.
+    pub bans: Arc<Bans>,
+    /// What everybody may use, and has used.
+    pub rates: Arc<Rates>,
 }
 
 /// What is needed to serve records.
@@ -54,6 +69,8 @@ pub struct Records {
     pub newcomers: Arc<dyn Newcomers>,
     /// Records a request without a limit delivers before it is closed with `TOO_OPEN`.
     pub query_results_max: u32,
+    /// Records a request may look at without delivering them before it is closed with `TOO_OPEN`.
+    pub query_scan_max: u32,
 }
 
 impl fmt::Debug for Services {
@@ -69,6 +86,7 @@ impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("query_results_max", &self.query_results_max)
+            .field("query_scan_max", &self.query_scan_max)
             .finish_non_exhaustive()
     }
 }

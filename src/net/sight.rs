@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::readers::ReaderPanicked;
+use super::readers::{Lane, ReaderPanicked};
 use super::requester::Requester;
+use super::toll::Toll;
 use crate::base::Role;
 use crate::identity::Standing;
 use crate::session::{Facts, Settings};
@@ -15,6 +16,8 @@ use crate::store::Entry;
 pub(super) struct Sight {
     pub(super) settings: Arc<Settings>,
     pub(super) requester: Arc<Requester>,
+    /// What the connection is charged for.
+    pub(super) toll: Arc<Toll>,
     /// The role the stream is bound to.
     pub(super) bound: Option<Role>,
     /// The one application the stream is bound to.
@@ -61,11 +64,12 @@ impl Sight {
             return Ok(entries);
         }
         let sight = Arc::clone(self);
+        let cost_keys = u64::try_from(entries.len()).unwrap_or(u64::MAX);
         let work = move || {
             entries.retain(|entry| sight.sees(entry));
-            entries
+            (entries, cost_keys)
         };
-        self.read(work).await
+        self.read(Lane::Short, work).await
     }
 
     fn shows(&self, entry: &Entry, standing: Standing) -> bool {
@@ -79,15 +83,23 @@ impl Sight {
         self.settings.shows(&facts, &reader)
     }
 
-    /// Runs `work` on the connection's share of the pool that reads the store.
+    /// Runs `work` on the connection's share of the pool that reads the store, at its peer's expense:
+    /// `work` also returns what it cost, as [`PageBudget`](crate::store::PageBudget) counts.
     ///
     /// # Errors
     /// [`ReaderPanicked`].
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        lane: Lane,
+        work: impl FnOnce() -> (T, u64) + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
-        self.requester.readers().run(work).await
+        let toll = Arc::clone(&self.toll);
+        let work = move || {
+            let (done, cost_keys) = work();
+            toll.page(cost_keys);
+            done
+        };
+        self.requester.readers().run(lane, work).await
     }
 
     /// Looks again for whom the peer speaks, if that may have changed.

@@ -10,7 +10,7 @@ use crate::base::{Role, limits};
 use crate::config::{Applications, Config, Joining};
 use crate::identity::Peer;
 use crate::net::{Arrival, InfoSource};
-use crate::policy::{Gate, RoleState};
+use crate::policy::{Gate, Rates, RoleState};
 use crate::wire::{
     InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp,
     Transport, UserReport,
@@ -25,6 +25,7 @@ pub(super) struct Info {
     live: Arc<Live>,
     key: PublicKey,
     users: Arc<UserDesk>,
+    rates: Arc<Rates>,
     started: Timestamp,
     /// In the order of the sockets; known once they are bound, which is before the first request.
     places: RwLock<Vec<Place>>,
@@ -44,12 +45,14 @@ impl Info {
         live: Arc<Live>,
         key: PublicKey,
         users: Arc<UserDesk>,
+        rates: Arc<Rates>,
         started: Timestamp,
     ) -> Self {
         Self {
             live,
             key,
             users,
+            rates,
             started,
             places: RwLock::default(),
         }
@@ -107,6 +110,16 @@ impl Info {
         urls
     }
 
+    /// What the peer's own key may submit. Whether a key speaks for another master who is served is
+    /// not looked up here, so that such a one is told of less than it has.
+    fn submissions_per_second(&self, peer: Peer) -> u64 {
+        let is_user = peer
+            .key()
+            .is_some_and(|key| self.live.rules.now().served.contains(key));
+        let rate = self.rates.rules().submissions_of(is_user);
+        rate.unwrap_or(NO_RATE)
+    }
+
     fn report(&self, gate: &Gate, role: Role) -> RoleReport {
         match gate.state(role) {
             RoleState::Open { since, why } => RoleReport {
@@ -155,7 +168,7 @@ impl InfoSource for Info {
                 query_results: config.limits.query_results.into(),
                 subscriptions_per_stream: wide(limits::STREAM_QUERIES_MAX),
                 streams: streams(arrival.peer),
-                submissions_per_second: NO_RATE,
+                submissions_per_second: self.submissions_per_second(arrival.peer),
                 retention_seconds: None,
             },
             registration: match self.users.joining() {
@@ -203,7 +216,7 @@ fn wide(bound: usize) -> u64 {
     u64::try_from(bound).unwrap_or(u64::MAX)
 }
 
-/// No rate is set; larger numbers do not survive every reader of JSON.
+/// Where no rate is set; larger numbers do not survive every reader of JSON.
 const NO_RATE: u64 = u32::MAX as u64;
 
 /// The version of the Mosaic specification that is spoken.

@@ -125,9 +125,13 @@ impl Stream {
             Event::AskEnded { ticket } => {
                 self.on_open(|open, _, output| open.ask_ended(ticket, output));
             }
+            Event::Reported { ticket, report } => {
+                self.on_open(|open, _, output| open.reported(ticket, report, output));
+            }
             Event::GateMoved => {
                 self.on_open(|open, connection, output| open.gate_moved(connection, output));
             }
+            Event::Dismissed { result } => self.end_connection(result),
             Event::Shutdown => self.close(Some(ServerMessage::Closing {
                 result: ResultCode::ShuttingDown,
             })),
@@ -395,6 +399,12 @@ impl Stream {
 
     /// Tells the peer that it broke the protocol, and closes its connection.
     fn violation(&mut self, fault: &Fault) {
+        tracing::debug!(%fault, "the peer broke the protocol");
+        self.end_connection(fault.code());
+    }
+
+    /// Says CLOSING, and closes the connection at once.
+    fn end_connection(&mut self, result: ResultCode) {
         let input = match self.take_state() {
             State::AwaitHello { input, .. } => input,
             State::Open { input, open } => {
@@ -407,9 +417,7 @@ impl Stream {
                 return;
             }
         };
-        tracing::debug!(%fault, "connection closed");
         self.connection.close();
-        let result = fault.code();
         self.output.send(&ServerMessage::Closing { result });
         self.output.push(Action::Finish);
         self.stop_reading(&input);

@@ -43,11 +43,11 @@ pub use bootstrap::{
 pub use client_message::ClientMessage;
 pub use encrypted_key::{EncryptedKeyError, EncryptedSecretKey};
 pub use extension::{
-    Body, BodyError, BodyRefusal, Dialback, DialbackAck, EXTENSION_APP, ExtensionReply,
-    ExtensionRequest, Info, InfoLimits, InfoReply, InvitationCode, Nonce, ProbeCode, ProbeMode,
-    ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus, ProbeTransport, Redeem, RedeemResult,
-    Registration, RoleCondition, RoleOpen, RoleReport, RoleStatus, StreamRole, UserReport, Voucher,
-    VoucherStatus,
+    AdminCall, AdminReply, AdminRow, AdminValue, Body, BodyError, BodyRefusal, Dialback,
+    DialbackAck, EXTENSION_APP, ExtensionReply, ExtensionRequest, Info, InfoLimits, InfoReply,
+    InvitationCode, Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult,
+    ProbeStatus, ProbeTransport, Redeem, RedeemResult, Registration, RoleCondition, RoleOpen,
+    RoleReport, RoleStatus, StreamRole, UserReport, Voucher, VoucherStatus,
 };
 pub use filter::{Filter, FilterError};
 pub use filter_builder::FilterBuilder;

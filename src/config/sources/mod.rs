@@ -202,6 +202,9 @@ fn merge_dev_defaults(merged: &mut Table) {
     }
     insert(merged, "application.ids", text("any"));
     insert(merged, "application.submit", text("anyone"));
+    for path in LIMITED {
+        insert(merged, path, Value::Integer(0));
+    }
 }
 
 /// Gives development data its folder, and the development key a place in it.
@@ -328,6 +331,16 @@ fn is_read(name: &str) -> bool {
 
 /// Where development data goes is told by these.
 const FOLDERS: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
+
+/// Rates that a development server does not limit unless it is told to.
+const LIMITED: [&str; 6] = [
+    "rates.handshakes",
+    "rates.streams",
+    "rates.submissions",
+    "rates.bytes",
+    "rates.query_rows",
+    "rates.connections",
+];
 
 /// Where a development server listens unless it is told otherwise.
 const DEV_LISTEN: &str = "127.0.0.1:1320";

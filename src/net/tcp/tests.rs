@@ -36,6 +36,7 @@ impl Running {
         let behind = Behind::new();
         let services = Services {
             connections_max,
+            operator: None,
             ..behind.services()
         };
         let socket = |transport| Socket {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
+use super::admission::{admission, rate_rules};
 use super::data;
 use super::error::{EndError, ReloadError, ServerError};
 use super::files;
@@ -14,8 +15,9 @@ use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
-use super::live::{Live, Reloaded};
+use super::live::{self, Live, Reloaded};
 use super::moderation::{Acquaintances, ModerationDesk};
+use super::operator::{self, Gates, Operators, Tools};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
 };
@@ -26,11 +28,11 @@ use crate::base::RoleSet;
 use crate::config::{Applications, Config, InboxModeration, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
-use crate::net::{Control, Listener, Probing, Records, Services, Socket};
+use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socket};
 use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Moderation, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
-use crate::store::{Store, StoreOptions, Writer};
+use crate::store::{Store, StoreError, StoreOptions, Writer};
 use crate::verify::Stage;
 use crate::wire::{ProbeTransport, PublicKey, SecretKey, Timestamp};
 
@@ -80,6 +82,7 @@ impl Server {
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
         let listeners = core.gated(&addresses);
         core.info.bound(listeners.iter().map(GatedListener::place));
+        core.operators.bound(listener.control(), listeners.clone());
         let open_roles = core.open_roles();
         trace_start(&config, &public, &addresses, open_roles);
         let mut side_tasks = JoinSet::new();
@@ -268,7 +271,11 @@ struct Core {
     directory: Arc<Directory>,
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
+    /// The gate of those whom Tor may have brought.
+    brought: Arc<Gate>,
+    operators: Arc<Operators>,
     info: Arc<Info>,
+    admission: Admission,
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
     newcomers: Arc<Newcomers>,
@@ -286,7 +293,9 @@ impl Core {
         let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&registry))));
         let now = Timestamp::now();
         let gates = sockets(&config);
-        let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let gates: Vec<_> = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let brought = Arc::new(Gate::closed(config.roles, BROUGHT, now));
+        let all_gates = Gates(gates.iter().chain([&brought]).cloned().collect());
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
             directory: Arc::clone(&directory),
@@ -307,26 +316,44 @@ impl Core {
         let sink = move |checked| to_writer.hand_on(checked);
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
-        let live = Arc::new(Live::new(
-            Arc::clone(&config),
+        let admission = admission(rate_rules(&config.rates));
+        let rates = Arc::clone(&admission.rates);
+        let limits = operator::restore(&store, &admission.bans, &all_gates);
+        let live = Arc::new(Live::new(live::Sources {
+            config: Arc::clone(&config),
             rules,
-            Arc::clone(&registry),
-            store.clone(),
-        ));
+            users: Arc::clone(&registry),
+            store: store.clone(),
+            rates: Arc::clone(&rates),
+            limits: limits.map_err(|source| unreadable(&config, source))?,
+        }));
         let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
         let users = Arc::new(users);
         let moderation =
             ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
         let newcomers =
             Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
-        let info = Info::new(Arc::clone(&live), key, Arc::clone(&users), now);
+        let operators = Operators::new(Tools {
+            key,
+            started: now,
+            store: store.clone(),
+            writer: writer.clone(),
+            directory: Arc::clone(&directory),
+            live: Arc::clone(&live),
+            bans: Arc::clone(&admission.bans),
+            gates: all_gates,
+        });
+        let info = Info::new(Arc::clone(&live), key, Arc::clone(&users), rates, now);
         Ok(Self {
             config,
             store,
             fanout,
             directory,
             gates,
+            brought,
+            operators: Arc::new(operators),
             info: Arc::new(info),
+            admission,
             writer,
             stage: Arc::new(stage),
             newcomers: Arc::new(newcomers),
@@ -353,8 +380,8 @@ impl Core {
     fn settings(&self, gate: Arc<Gate>) -> Arc<Settings> {
         Arc::new(Settings {
             gate,
-            rules: Arc::clone(self.desks.live.rules()),
-            refuse_wide_filters: false,
+            rules: Arc::clone(&self.desks.live.rules),
+            refuse_wide_filters: self.config.limits.refuse_wide_filters,
         })
     }
 
@@ -364,10 +391,7 @@ impl Core {
     /// development server has no visitors.
     fn local_settings(&self, transport: ProbeTransport) -> Option<Arc<Settings>> {
         match (self.config.mode, transport) {
-            (Mode::Public, ProbeTransport::Tcp) => {
-                let gate = Gate::closed(self.config.roles, BROUGHT, Timestamp::now());
-                Some(self.settings(Arc::new(gate)))
-            }
+            (Mode::Public, ProbeTransport::Tcp) => Some(self.settings(Arc::clone(&self.brought))),
             (Mode::Dev, _) | (_, ProbeTransport::Quic) => None,
         }
     }
@@ -412,10 +436,13 @@ impl Core {
                 }),
                 newcomers: Arc::clone(&self.newcomers) as Arc<_>,
                 query_results_max: self.config.limits.query_results,
+                query_scan_max: self.config.limits.query_scan,
             }),
             info: Arc::clone(&self.info) as Arc<_>,
             probing,
+            admission: self.admission.clone(),
             connections_max: self.connections_max(),
+            operator: Some(Arc::clone(&self.operators) as Arc<_>),
         }
     }
 }
@@ -442,10 +469,14 @@ fn open_store(config: &Config) -> Result<Store, ServerError> {
 
 fn registry(config: &Config, store: &Store) -> Result<UserRegistry, ServerError> {
     let registry = UserRegistry::load(store, UserRules::of(config));
-    registry.map_err(|source| ServerError::Store {
+    registry.map_err(|source| unreadable(config, source))
+}
+
+fn unreadable(config: &Config, source: StoreError) -> ServerError {
+    ServerError::Store {
         path: data::store_folder(&config.data_dir),
         source,
-    })
+    }
 }
 
 /// What the configuration says of the roles.

@@ -5,6 +5,7 @@ mod broken;
 mod ending;
 mod extensions;
 mod hello;
+mod operator;
 mod reads;
 mod states;
 mod submissions;
