@@ -173,9 +173,6 @@ pub const RATE_INFO_BYTES: u32 = 4 << 10;
 /// Rows that a request to read counts for before it looked at any.
 pub const RATE_READ_ROWS: u32 = 10;
 
-/// Reader's time that counts as one row looked at.
-pub const RATE_ROW_TIME: Duration = Duration::from_micros(20);
-
 /// Ranges and keys that can be banned: about 200 bytes each, 13 MB.
 pub const BANS_MAX: usize = 65_536;
 
@@ -337,6 +334,29 @@ pub const PAGE_MAX_BYTES: usize = 128 << 10;
 /// Time a reader works on one page before it lets others in.
 pub const PAGE_TIME_BUDGET: Duration = Duration::from_millis(10);
 
+/// What reading a record from the log and holding a filter against it costs, measured in steps from
+/// one key of the index to the next.
+pub const RECORD_COST_KEYS: u32 = 8;
+
+/// What one page costs at most: 4 096 records that are read.
+pub const PAGE_MAX_COST_KEYS: u64 = 4_096 * RECORD_COST_KEYS as u64;
+
+/// How long a thread that carries out long reads works before it rests for as long: a part of what
+/// a short read takes from request to answer.
+pub const PACED_BURST: Duration = Duration::from_micros(200);
+
+/// What the first pages of a request cost together before its further ones stand in the queue of
+/// those that read much: 256 records, or the newest posts of a hundred authors.
+pub const SHORT_READ_COST_KEYS: u64 = 256 * RECORD_COST_KEYS as u64;
+
+/// Records that a query may look at without delivering them, before it is closed with `TOO_OPEN`
+/// (configuration `limits.query_scan`): half a second of one processor.
+pub const QUERY_SCAN_MAX: u32 = 250_000;
+
+/// How many times as many a query may look at that asks for what was received since some time:
+/// whoever was away goes on so, and may have missed much.
+pub const QUERY_SCAN_RESUMED_FACTOR: u64 = 4;
+
 /// Records a QUERY without a limit delivers before it is closed with `TOO_OPEN`
 /// (configuration `limits.query_results`).
 pub const QUERY_RESULTS_MAX: u32 = 1_000_000;
@@ -353,6 +373,23 @@ pub const READERS_MAX: usize = 4;
 /// Of these, most that one connection has at a time, so that others always get in.
 pub const CONNECTION_READERS_MAX: usize = 2;
 
+/// Of these, most that the connections of one address have at a time; in IPv6 of a /64.
+pub const ADDRESS_READERS_MAX: usize = READERS_MAX - 1;
+
+/// Threads for the further pages of reads that have had [`SHORT_READ_COST_KEYS`]. Each rests half
+/// of the time, so at most one processor works on them.
+pub const SCANNERS_MAX: usize = 2;
+
+/// How far these threads stand back for others: each gets about a tenth of what any other thread
+/// gets, and all of what nobody wants.
+pub const SCANNER_NICENESS: i32 = 10;
+
+/// Pages of long reads that one connection has in their queue at a time.
+pub const CONNECTION_SCANS_MAX: usize = 1;
+
+/// The same for the connections of one address.
+pub const ADDRESS_SCANS_MAX: usize = 1;
+
 /// Free space under which submissions are turned away (configuration `store.free_space_floor`).
 pub const FREE_SPACE_FLOOR_BYTES: u64 = 1 << 30;
 
@@ -363,8 +400,8 @@ pub const USERS_MAX: usize = 100_000;
 /// names it, so most of what is found may be rubbish. A signature check each.
 pub const DIRECTORY_SCAN_MAX_RECORDS: usize = 1_024;
 
-/// Clients that connected and wait to be registered as users; past it one is registered with its
-/// first submission, or when it connects again.
+/// Clients that wait to be registered as users, or to redeem an invitation; past it one is registered
+/// with its first submission, or when it connects again.
 pub const ARRIVALS_MAX: usize = 1_024;
 
 /// Time a client waits for a connection, for HELLO ACK, and for the next reply that it is owed.
@@ -473,7 +510,56 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 8;
 /// Time that an operator's program has to send its request, and to take the reply.
 pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Probes, vouchers and dial-backs of one stream that are not over; past it the stream is not read.
+/// Records that a user of a server with open registration or invitations may publish there, and as
+/// many may be left for them, where the operator says nothing else: thirty a day for ten years.
+pub const QUOTA_RECORDS: u64 = 100_000;
+
+/// The same in bytes: one disk of 4 TB has room for two thousand users who fill both.
+pub const QUOTA_BYTES: u64 = 1 << 30;
+
+/// Served recipients of one record of whom is asked whether they know its writer: each can cost a
+/// look into the indexes. Who writes to more at once is judged by the first ones.
+pub const MODERATION_RECIPIENTS_MAX: usize = 8;
+
+/// Pages of the index that are looked through to find out whether a user has ever written to
+/// somebody. Where there is more with the same tag, the writer counts as a stranger until the operator
+/// releases a record.
+pub const MODERATION_SCAN_MAX_PAGES: usize = 4;
+
+/// Keys that one record makes acquainted with its author at once: what is kept of others must not be
+/// pushed out by it. The store knows the rest.
+pub const ACQUAINTED_AT_ONCE_MAX: usize = 64;
+
+/// Characters of a held record that an operator is shown.
+pub const HELD_TEXT_MAX_CHARS: usize = 1_024;
+
+/// Pairs of a user and a writer of whom it is remembered whether they know each other: 8 MB.
+pub const ACQUAINTANCES_MAX: usize = 65_536;
+
+/// Held records that are released or rejected by one order: with their recipients they stay within
+/// the changes that one act may have.
+pub const MODERATION_IDS_MAX: usize = 100;
+
+/// Invitations that wait to be used. All of them are in memory, at some 200 bytes.
+pub const INVITATIONS_MAX: usize = 100_000;
+
+/// Bytes of what an operator notes with an invitation.
+pub const INVITATION_NOTE_MAX_BYTES: usize = 256;
+
+/// Wrong invitations of one key in a row after which it is told to wait, for [`REDEEM_PAUSE`]. Guessing
+/// is hopeless at 128 bits; this keeps the trace and the thread that redeems from being flooded.
+pub const REDEEM_TRIES_MAX: u32 = 8;
+
+/// How long such a key has to wait.
+pub const REDEEM_PAUSE: Duration = Duration::from_secs(60);
+
+/// Keys of whom wrong invitations are remembered, the most recent ones.
+pub const REDEEM_KEYS_MAX: usize = 4_096;
+
+/// Users that one answer to an operator lists.
+pub const USERS_PAGE_MAX: usize = 256;
+
+/// Probes, vouchers, dial-backs and invitations of one stream that are not over; past it the stream is not read.
 /// A server that tests one of its listeners has one or two under way with one prober.
 pub const STREAM_PROBES_MAX: usize = 4;
 

@@ -97,6 +97,10 @@ pub(super) enum Command {
     Server(ServerCommand),
     /// Show what a server is and serves
     Info,
+    /// Become a user of the server by an invitation of its operator
+    ///
+    /// Exit code 1: the invitation is unknown, was used or has expired.
+    Redeem(RedeemCommand),
     /// Sign and hand in records
     Publish(PublishCommand),
     /// Fetch records by reference
@@ -134,6 +138,18 @@ pub(super) struct ProbeCommand {
     /// What is dialed: `quic` (UDP) or `tcp`
     #[arg(long, value_name = "TRANSPORT", default_value = "quic", value_parser = probe::transport)]
     pub(super) transport: ProbeTransport,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub(super) struct RedeemCommand {
+    /// The server, in place of --server
+    #[arg(value_name = "SERVER")]
+    pub(super) at: Option<String>,
+
+    /// The invitation, as you were given it
+    #[arg(value_name = "CODE")]
+    pub(super) code: String,
 }
 
 #[derive(Debug, Subcommand)]

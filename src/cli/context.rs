@@ -32,6 +32,14 @@ impl Context {
         Ok(Self { common, config_dir })
     }
 
+    /// The same run with `server` in place of the one of `--server`.
+    pub(super) fn with_server(mut self, server: Option<String>) -> Self {
+        if server.is_some() {
+            self.common.server = server;
+        }
+        self
+    }
+
     /// The flags that every command understands.
     pub(super) const fn common(&self) -> &Common {
         &self.common

@@ -11,7 +11,9 @@ use super::escape::escape_line;
 use super::output::Row;
 use super::rows::{Blob, Nanos};
 use crate::client::Client;
-use crate::wire::{InfoLimits, InfoReply, Registration, RoleCondition, StreamRole, Timestamp};
+use crate::wire::{
+    InfoLimits, InfoReply, Registration, RoleCondition, StreamRole, Timestamp, UserReport,
+};
 
 /// Asks the server and prints what it says.
 ///
@@ -62,6 +64,8 @@ struct Said {
     registration: Registration,
     probes: bool,
     now: Nanos,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    you: Option<UserReport>,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +112,7 @@ impl Said {
             registration: reply.registration,
             probes: reply.probes,
             now: Nanos(reply.now),
+            you: reply.you,
         }
     }
 
@@ -138,7 +143,11 @@ impl Said {
         line(out, "registration", registration_name(self.registration))?;
         self.write_limits(out)?;
         let ahead = difference(self.now.0, Timestamp::now());
-        line(out, "clock", &format!("{} ({ahead})", self.now.0))
+        line(out, "clock", &format!("{} ({ahead})", self.now.0))?;
+        match &self.you {
+            Some(you) => write_you(you, out),
+            None => Ok(()),
+        }
     }
 
     fn write_limits(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -167,6 +176,31 @@ impl Said {
             None => Ok(()),
         }
     }
+}
+
+/// What the server keeps for the user who asks.
+fn write_you(you: &UserReport, out: &mut dyn Write) -> io::Result<()> {
+    let served = if you.served {
+        "served here"
+    } else {
+        "not served here"
+    };
+    line(out, "you", served)?;
+    let published = amount(you.records, you.records_max, you.bytes, you.bytes_max);
+    line(out, "published", &published)?;
+    let delivered = amount(
+        you.delivered_records,
+        you.delivered_records_max,
+        you.delivered_bytes,
+        you.delivered_bytes_max,
+    );
+    line(out, "delivered", &delivered)
+}
+
+fn amount(records: u64, records_max: Option<u64>, bytes: u64, bytes_max: Option<u64>) -> String {
+    let of = |max: Option<u64>| max.map_or_else(String::new, |max| format!(" of {max}"));
+    let (of_records, of_bytes) = (of(records_max), of(bytes_max));
+    format!("{records}{of_records} records, {bytes}{of_bytes} bytes")
 }
 
 impl Row for InfoRow {
@@ -265,6 +299,7 @@ mod tests {
             registration: Registration::Invite,
             probes: false,
             now: Timestamp::now(),
+            you: None,
         }
     }
 

@@ -6,7 +6,7 @@
 //! | `context.rs` | key, server and connection of one run |
 //! | `key.rs`, `password.rs` | key files |
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
-//! | `info.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
+//! | `info.rs`, `redeem.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
 //! | `admin/` | orders to a server of one's own |
 //! | `probe/` | having a server dial this machine back |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
@@ -32,6 +32,7 @@ mod password;
 mod probe;
 mod publish;
 mod query;
+mod redeem;
 mod rows;
 mod server;
 mod subscribe;
@@ -67,6 +68,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Key(command) => key::run(&context, &command),
         Command::Server(command) => in_runtime(server::run(&context, &command)),
         Command::Info => in_runtime(info::run(&context)),
+        Command::Redeem(command) => in_runtime(redeem::run(context, command)),
         Command::Publish(command) => in_runtime(publish::run(&context, &command)),
         Command::Get(command) => in_runtime(get::run(&context, &command)),
         Command::Query(command) => in_runtime(query::run(&context, &command)),

@@ -12,7 +12,8 @@ use super::submissions::Submissions;
 use super::target::Target;
 use crate::base::{Role, limits};
 use crate::wire::{
-    EXTENSION_APP, Filter, InfoReply, PublicKey, Record, Reference, ResultCode, SecretKey,
+    EXTENSION_APP, Filter, InfoReply, PublicKey, Record, RedeemResult, Reference, ResultCode,
+    SecretKey,
 };
 
 /// How to connect.
@@ -172,6 +173,19 @@ impl Client {
     pub async fn info(&self) -> Result<InfoReply, RequestError> {
         self.need_extensions()?;
         self.main.info().await
+    }
+
+    /// Redeems an invitation, so that the master of this client's key becomes a user. A refusal is a
+    /// result like any other.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info). After a lost connection it is unknown whether the invitation was used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not withdraw the request.
+    pub async fn redeem(&self, code: &str) -> Result<RedeemResult, RequestError> {
+        self.need_extensions()?;
+        self.main.redeem(code).await
     }
 
     /// Opens one more stream; waits while the server allows no further one.

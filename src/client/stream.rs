@@ -17,7 +17,7 @@ use super::submissions::{Pending, Submissions};
 use crate::base::{Role, limits};
 use crate::wire::{
     AdminCall, AdminReply, Body, BodyRefusal, ClientMessage, ExtensionReply, Filter, Info,
-    InfoReply, QueryId, Record, Reference, ResultCode, RoleOpen, RoleStatus,
+    InfoReply, QueryId, Record, Redeem, RedeemResult, Reference, ResultCode, RoleOpen, RoleStatus,
 };
 
 /// One stream of a connection, on which any number of requests may be on their way at a time.
@@ -202,6 +202,18 @@ impl Stream {
     /// `extensions.md`, INFO.
     pub async fn info(&self) -> Result<InfoReply, RequestError> {
         self.extension(&Info {}).await
+    }
+
+    /// Redeems an invitation. Needs the extension messages, as [`info`](Self::info) does.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info); refusals are results.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not withdraw the request.
+    pub async fn redeem(&self, code: &str) -> Result<RedeemResult, RequestError> {
+        let code = code.to_owned();
+        self.extension(&Redeem { code }).await
     }
 
     /// Binds the stream to `role`. It must be the first request on the stream.

@@ -395,6 +395,7 @@ pub(crate) fn info(now: Timestamp) -> InfoReply {
         registration: Registration::Closed,
         probes: false,
         now,
+        you: None,
     }
 }
 

@@ -9,7 +9,10 @@ use std::time::Duration;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
-use super::checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
+use super::checked::{
+    Applications, Config, InboxModeration, Joining, Limits, Mode, Quotas, Submitters, Trace,
+    TraceFormat, Users,
+};
 use super::error::ConfigError;
 use super::rates::Rates;
 use super::raw::RawConfig;
@@ -30,7 +33,7 @@ impl Config {
         origin: Origin,
     ) -> Result<Self, ConfigError> {
         let listed = keys("users.list", &raw.users.list)?;
-        let users_max = integer("users.max", raw.users.max, 1..=USERS_CEILING)?;
+        let joining = joining(&raw.users.mode)?;
         Ok(Self {
             written: raw.to_table()?,
             origin,
@@ -57,18 +60,22 @@ impl Config {
             operators: operators(&raw.operators)?,
             users: Users {
                 listed,
-                open_max: word(
-                    "users.mode",
-                    &raw.users.mode,
-                    |mode| match mode {
-                        "list" => Some(None),
-                        "open" => Some(Some(users_max)),
-                        _ => None,
-                    },
-                    "\"list\", \"open\"",
-                )?,
+                joining,
+                open_max: integer("users.max", raw.users.max, 1..=USERS_CEILING)?,
             },
+            quotas: Quotas::check(raw, joining)?,
             inbox_public: raw.inbox.public,
+            inbox_moderation: word(
+                "inbox.moderation",
+                &raw.inbox.moderation,
+                |moderation| match moderation {
+                    "off" => Some(InboxModeration::Off),
+                    "hold-strangers" => Some(InboxModeration::HoldStrangers),
+                    "hold-all" => Some(InboxModeration::HoldAll),
+                    _ => None,
+                },
+                "\"off\", \"hold-strangers\", \"hold-all\"",
+            )?,
             applications: applications(&raw.application.ids)?,
             application_submitters: submitters(&raw.application.submit)?,
             reachability: Reachability::check(&raw.reachability, folder)?,
@@ -84,6 +91,46 @@ impl Config {
     }
 }
 
+fn joining(mode: &str) -> Result<Joining, ConfigError> {
+    word(
+        "users.mode",
+        mode,
+        |mode| match mode {
+            "list" => Some(Joining::Closed),
+            "invite" => Some(Joining::Invite),
+            "open" => Some(Joining::Open),
+            _ => None,
+        },
+        "\"list\", \"invite\", \"open\"",
+    )
+}
+
+impl Quotas {
+    /// Whom the operator lists is trusted; whoever may come in from outside has bounds.
+    fn check(raw: &RawConfig, joining: Joining) -> Result<Self, ConfigError> {
+        let raw = &raw.quotas;
+        let quota = |key, asked: Option<i64>, bound: u64| match (asked, joining) {
+            (Some(asked), _) => integer(key, asked, 0..=i64::MAX),
+            (None, Joining::Closed) => Ok(0),
+            (None, Joining::Invite | Joining::Open) => Ok(bound),
+        };
+        Ok(Self {
+            records: quota("quotas.records", raw.records, limits::QUOTA_RECORDS)?,
+            bytes: quota("quotas.bytes", raw.bytes, limits::QUOTA_BYTES)?,
+            delivered_records: quota(
+                "quotas.delivered_records",
+                raw.delivered_records,
+                limits::QUOTA_RECORDS,
+            )?,
+            delivered_bytes: quota(
+                "quotas.delivered_bytes",
+                raw.delivered_bytes,
+                limits::QUOTA_BYTES,
+            )?,
+        })
+    }
+}
+
 impl Limits {
     fn check(raw: &RawConfig) -> Result<Self, ConfigError> {
         let raw = &raw.limits;
@@ -93,6 +140,21 @@ impl Limits {
                 "limits.query_results",
                 raw.query_results,
                 1..=i64::from(u32::MAX),
+            )?,
+            query_scan: integer(
+                "limits.query_scan",
+                raw.query_scan,
+                1_000..=i64::from(u32::MAX),
+            )?,
+            refuse_wide_filters: word(
+                "limits.wide_filters",
+                &raw.wide_filters,
+                |word| match word {
+                    "serve" => Some(false),
+                    "refuse" => Some(true),
+                    _ => None,
+                },
+                "\"serve\", \"refuse\"",
             )?,
             network_threads: threads("limits.network_threads", raw.network_threads)?,
             verify_threads: threads("limits.verify_threads", raw.verify_threads)?,

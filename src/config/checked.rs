@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::rates::Rates;
@@ -43,8 +44,12 @@ pub struct Config {
     pub operators: Vec<PublicKey>,
     /// Whom the three user roles serve.
     pub users: Users,
+    /// How much is kept for a user for whom the operator said nothing else.
+    pub quotas: Quotas,
     /// Whether anyone may read the public records of an inbox.
     pub inbox_public: bool,
+    /// Which records of an inbox wait for the operator's word.
+    pub inbox_moderation: InboxModeration,
     /// Which applications the application role serves.
     pub applications: Applications,
     /// Who may submit to the application role.
@@ -79,8 +84,45 @@ pub enum Mode {
 pub struct Users {
     /// Master keys that are always served, sorted.
     pub listed: Vec<PublicKey>,
-    /// Most users that may register themselves by connecting; `None` closes registration.
-    pub open_max: Option<usize>,
+    /// Who may become a user beside them.
+    pub joining: Joining,
+    /// Most users that may register themselves by connecting, where that is open.
+    pub open_max: usize,
+}
+
+/// Who may become a user beside those whom the operator lists or adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// Nobody.
+    Closed,
+    /// Whoever has an invitation.
+    Invite,
+    /// Whoever connects with a key.
+    Open,
+}
+
+/// How much is kept for one user; 0 sets no bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quotas {
+    /// Records that they published.
+    pub records: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Records that others left for them.
+    pub delivered_records: u64,
+    /// Bytes of those.
+    pub delivered_bytes: u64,
+}
+
+/// Which records of the inbox wait for the operator's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InboxModeration {
+    /// None.
+    Off,
+    /// Those of strangers.
+    HoldStrangers,
+    /// All.
+    HoldAll,
 }
 
 /// Which applications the application role serves.
@@ -110,6 +152,10 @@ pub struct Limits {
     pub connections: usize,
     /// Records that one query delivers at most.
     pub query_results: u32,
+    /// Records that one query may look at without delivering them.
+    pub query_scan: u32,
+    /// Whether a filter without a narrow element is refused.
+    pub refuse_wide_filters: bool,
     /// Threads of the network.
     pub network_threads: usize,
     /// Threads that check signatures.

@@ -25,7 +25,10 @@ mod sources;
 mod template;
 
 pub use check::trace_directives;
-pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
+pub use checked::{
+    Applications, Config, InboxModeration, Joining, Limits, Mode, Quotas, Submitters, Trace,
+    TraceFormat, Users,
+};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
 pub use rates::Rates;

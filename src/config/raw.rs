@@ -26,6 +26,7 @@ pub struct RawConfig {
     pub(super) shutdown_timeout: i64,
     pub(super) operators: Vec<String>,
     pub(super) users: RawUsers,
+    pub(super) quotas: RawQuotas,
     pub(super) inbox: RawInbox,
     pub(super) application: RawApplication,
     pub(super) reachability: RawReachability,
@@ -43,10 +44,21 @@ pub(super) struct RawUsers {
     pub(super) max: i64,
 }
 
+/// What is absent depends on who may become a user.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawQuotas {
+    pub(super) records: Option<i64>,
+    pub(super) bytes: Option<i64>,
+    pub(super) delivered_records: Option<i64>,
+    pub(super) delivered_bytes: Option<i64>,
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawInbox {
     pub(super) public: bool,
+    pub(super) moderation: String,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -61,6 +73,8 @@ pub(super) struct RawApplication {
 pub(super) struct RawLimits {
     pub(super) connections: i64,
     pub(super) query_results: i64,
+    pub(super) query_scan: i64,
+    pub(super) wide_filters: String,
     pub(super) network_threads: i64,
     pub(super) verify_threads: i64,
 }
@@ -97,6 +111,7 @@ impl Default for RawConfig {
             shutdown_timeout: integer(limits::SHUTDOWN_TIMEOUT.as_secs()),
             operators: Vec::new(),
             users: RawUsers::default(),
+            quotas: RawQuotas::default(),
             inbox: RawInbox::default(),
             application: RawApplication::default(),
             reachability: RawReachability::default(),
@@ -120,7 +135,10 @@ impl Default for RawUsers {
 
 impl Default for RawInbox {
     fn default() -> Self {
-        Self { public: true }
+        Self {
+            public: true,
+            moderation: "off".to_owned(),
+        }
     }
 }
 
@@ -138,6 +156,8 @@ impl Default for RawLimits {
         Self {
             connections: integer(limits::CONNECTIONS_MAX),
             query_results: integer(limits::QUERY_RESULTS_MAX),
+            query_scan: integer(limits::QUERY_SCAN_MAX),
+            wide_filters: "serve".to_owned(),
             network_threads: 0,
             verify_threads: 0,
         }

@@ -58,7 +58,10 @@ impl Config {
 /// Whether a new value of the key waits for the next start: what it is about is made there.
 #[must_use]
 pub fn needs_restart(path: &str) -> bool {
-    path.starts_with("reachability.") || RESTART.contains(&path)
+    ["reachability.", "limits."]
+        .iter()
+        .any(|it| path.starts_with(it))
+        || RESTART.contains(&path)
 }
 
 fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
@@ -85,7 +88,7 @@ fn put(table: &mut Table, path: &str, value: Option<Value>) {
     };
 }
 
-/// The keys that wait for the next start, apart from those of the reachability test.
+/// The keys that wait for the next start, apart from those of whole sections.
 const RESTART: &[&str] = &[
     "key_file",
     "key_password_file",
@@ -93,12 +96,7 @@ const RESTART: &[&str] = &[
     "listen",
     "listen_tcp",
     "roles",
-    "users.mode",
     "users.max",
-    "limits.connections",
-    "limits.query_results",
-    "limits.network_threads",
-    "limits.verify_threads",
     "trace.format",
 ];
 

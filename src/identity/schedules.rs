@@ -142,28 +142,27 @@ impl Directory {
         if signer == author {
             return Standing::Master;
         }
-        let Some(schedule) = self.newest(author) else {
-            return Standing::Unknown;
-        };
-        match schedule.content.signing_key(signer) {
-            None => Standing::Unknown,
-            Some(SigningKeyState::Active) => Standing::Subkey,
-            Some(SigningKeyState::Revoked) => Standing::Revoked,
-            Some(SigningKeyState::RevokedFrom(from)) => {
-                if record_time < from && received < from {
-                    Standing::Subkey
-                } else {
-                    Standing::Revoked
-                }
-            }
-            Some(SigningKeyState::OutOfUse) => {
-                if record_time <= schedule.out_of_use_since(signer) {
-                    Standing::Subkey
-                } else {
-                    Standing::Unknown
-                }
-            }
+        self.newest(author).map_or(Standing::Unknown, |schedule| {
+            schedule.standing(signer, record_time, received)
+        })
+    }
+
+    /// As [`speaks_for`](Self::speaks_for), from what is at hand, so that it never blocks; `None`
+    /// where the source would have to be asked.
+    pub fn speaks_for_at_hand(
+        &self,
+        signer: &PublicKey,
+        author: &PublicKey,
+        record_time: Timestamp,
+        received: Timestamp,
+    ) -> Option<Standing> {
+        if signer == author {
+            return Some(Standing::Master);
         }
+        let known = self.known().schedules.get(author).cloned();
+        Some(known?.map_or(Standing::Unknown, |schedule| {
+            schedule.standing(signer, record_time, received)
+        }))
     }
 
     /// Takes note of a schedule that was accepted; it counts at once, even before the source
@@ -315,6 +314,35 @@ impl Schedule {
             .entries()
             .iter()
             .filter_map(|entry| entry.signing_key())
+    }
+
+    /// What it says of `signer`, who is not the master, in a record dated `record_time` that
+    /// arrived at `received`.
+    fn standing(
+        &self,
+        signer: &PublicKey,
+        record_time: Timestamp,
+        received: Timestamp,
+    ) -> Standing {
+        match self.content.signing_key(signer) {
+            None => Standing::Unknown,
+            Some(SigningKeyState::Active) => Standing::Subkey,
+            Some(SigningKeyState::Revoked) => Standing::Revoked,
+            Some(SigningKeyState::RevokedFrom(from)) => {
+                if record_time < from && received < from {
+                    Standing::Subkey
+                } else {
+                    Standing::Revoked
+                }
+            }
+            Some(SigningKeyState::OutOfUse) => {
+                if record_time <= self.out_of_use_since(signer) {
+                    Standing::Subkey
+                } else {
+                    Standing::Unknown
+                }
+            }
+        }
     }
 
     /// The moment the schedule names for `key`, or else that of the schedule itself.

@@ -336,3 +336,30 @@ fn a_schedule_that_was_taken_out_counts_no_more_and_the_one_before_it_does() {
     assert_eq!(world.master_of(SUBKEY), Some(public(MASTER)));
     assert_eq!(world.standing(SUBKEY, 15, 15), Standing::Subkey);
 }
+
+#[test]
+fn what_is_at_hand_is_told_without_asking_the_source_and_as_it_is_now() {
+    let world = World::new();
+    let at_hand = |signer: u8| {
+        let (signer, author) = (public(signer), public(MASTER));
+        let directory = &world.directory;
+        directory.speaks_for_at_hand(&signer, &author, at(5), at(5))
+    };
+    assert_eq!(at_hand(MASTER), Some(Standing::Master));
+    assert_eq!(at_hand(SUBKEY), None);
+    assert_eq!(world.shelf.asked(), 0);
+    assert_eq!(world.standing(SUBKEY, 5, 5), Standing::Unknown);
+    assert_eq!(at_hand(SUBKEY), Some(Standing::Unknown));
+    for (made_at, marker, expected) in [
+        (10, KeyMarker::ActiveSigning, Standing::Subkey),
+        (20, KeyMarker::Revoked(at(1)), Standing::Revoked),
+        (30, KeyMarker::RevokedFrom(at(6)), Standing::Subkey),
+        (40, KeyMarker::RevokedFrom(at(5)), Standing::Revoked),
+        (50, KeyMarker::OutOfUse(Some(at(4))), Standing::Unknown),
+    ] {
+        world.publish(&schedule(made_at, marker));
+        assert_eq!(at_hand(SUBKEY), Some(expected), "{marker:?}");
+        assert_eq!(world.standing(SUBKEY, 5, 5), expected, "{marker:?}");
+    }
+    assert_eq!(world.shelf.asked(), 1);
+}

@@ -12,6 +12,7 @@ use tracing::debug;
 use super::door::{Entry, Place};
 use super::ingest::{Budget, Ingest, Nowhere};
 use super::link::{Broken, Carrier};
+use super::newcomers::Newcomers;
 use super::operating::{Desk, Orders};
 use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     source: Option<Arc<Source>>,
     directory: Arc<Directory>,
     ingest: Arc<dyn Ingest>,
+    newcomers: Arc<dyn Newcomers>,
     readers: Readers,
     budget: Budget,
     desk: Desk,
@@ -42,11 +44,16 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(services: Services) -> Self {
-        let (directory, ingest) = match &services.records {
-            Some(records) => (Arc::clone(&records.directory), Arc::clone(&records.ingest)),
+        let (directory, ingest, newcomers) = match &services.records {
+            Some(records) => (
+                Arc::clone(&records.directory),
+                Arc::clone(&records.ingest),
+                Arc::clone(&records.newcomers),
+            ),
             None => (
                 Arc::new(Directory::new(Arc::new(NoSchedules))),
                 Arc::new(Nowhere) as Arc<dyn Ingest>,
+                Arc::new(Nowhere) as Arc<dyn Newcomers>,
             ),
         };
         let source = services.records.as_ref().map(source);
@@ -56,6 +63,7 @@ impl Shared {
             source,
             directory,
             ingest,
+            newcomers,
             readers: Readers::new(),
             budget: Budget::new(),
         }
@@ -75,6 +83,7 @@ fn source(records: &Records) -> Arc<Source> {
         store: records.store.clone(),
         fanout: records.fanout.clone(),
         results_max: records.query_results_max,
+        scan_max: records.query_scan_max,
     })
 }
 
@@ -109,9 +118,8 @@ pub(super) async fn serve<C: Carrier>(carrier: C, entry: Entry) {
     debug!(number, arrival = ?connection.arrival, "connected");
     match connection.admit().await {
         Ok(_seat) => {
-            if let Peer::Known(key) = peer {
+            if let Peer::Known(_) = peer {
                 connection.carrier.raise_bounds();
-                connection.shared.ingest.arrived(key);
             }
             connection.run().await;
         }
@@ -134,7 +142,7 @@ impl<C: Carrier> Connection<C> {
         let requester = Requester::new(
             peer,
             Arc::clone(&shared.directory),
-            shared.readers.for_connection(),
+            shared.readers.for_connection(arrival.remote.ip()),
         );
         let requester = Arc::new(requester);
         let toll = Toll::new(
@@ -279,6 +287,7 @@ impl<C: Carrier> Connection<C> {
                 toll: Arc::clone(&self.toll),
                 info: Arc::clone(&shared.services.info),
                 probing: Arc::clone(&shared.services.probing),
+                newcomers: Arc::clone(&shared.newcomers),
             },
         };
         self.streams.spawn(stream.drive());

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::effort::Effort;
 use super::requests::{Request, Stop};
 use crate::base::Seq;
-use crate::base::limits::GET_GROUP_MAX_RECORDS;
+use crate::base::limits::{GET_GROUP_MAX_RECORDS, SHORT_READ_COST_KEYS};
 use crate::store::{Cursor, Entry, PageBudget, Store, StoreError};
 use crate::wire::{Address, Record, RecordId, Reference};
 
@@ -41,6 +42,7 @@ struct Page<'a> {
     sees: &'a dyn Fn(&Entry) -> bool,
     ends: Instant,
     left: PageBudget,
+    cost_keys: u64,
     records: Vec<Record>,
 }
 
@@ -57,20 +59,31 @@ impl Gets {
     /// Delivers what there is.
     ///
     /// # Errors
-    /// [`Stop`], but never [`Stop::TooOpen`].
-    pub(super) async fn run(mut self, request: &Request) -> Result<(), Stop> {
+    /// [`Stop`], but never [`Stop::TooMany`]; [`Stop::TooWide`] only where an address has so many
+    /// records that the client may not see.
+    pub(super) async fn run(mut self, request: &Request, effort: Effort) -> Result<(), Stop> {
+        // The session bounds the references, so looking for them is not in vain.
+        let mut effort = effort.more(self.wanted.len(), REFERENCE_COST_KEYS);
         while !self.is_done() {
             let place = request.turn().await?;
             request.sight.refresh().await;
             let store = request.source.store.clone();
             let sight = Arc::clone(&request.sight);
+            let mut budget = effort.budget();
+            // Looking for one reference does not rest in between.
+            budget.cost_keys = budget.cost_keys.min(SHORT_READ_COST_KEYS);
             let work = move || {
-                let page = self.page(&store, &|entry| sight.sees(entry));
-                page.map(|records| (self, records))
+                let page = self.page(&store, &|entry| sight.sees(entry), budget);
+                let cost_keys = page.as_ref().map_or(0, |(_, cost_keys)| *cost_keys);
+                (page.map(|page| (self, page)), cost_keys)
             };
-            let (gets, records) = request.sight.read(work).await??;
+            let (gets, (records, cost_keys)) = effort.read(&request.sight, work).await??;
             self = gets;
+            let spent = effort.add(cost_keys, records.len());
             place.records(records);
+            if !self.is_done() {
+                spent?;
+            }
         }
         Ok(())
     }
@@ -79,19 +92,20 @@ impl Gets {
         self.wanted.is_empty() && self.group.is_none()
     }
 
-    /// The next page of records. It may be empty without being the last.
+    /// The next page of records, and what it cost. It may be empty without being the last.
     fn page(
         &mut self,
         store: &Store,
         sees: &dyn Fn(&Entry) -> bool,
-    ) -> Result<Vec<Record>, StoreError> {
-        let budget = PageBudget::default();
+        budget: PageBudget,
+    ) -> Result<(Vec<Record>, u64), StoreError> {
         let began = Instant::now();
         let mut page = Page {
             store,
             sees,
             ends: began.checked_add(budget.time).unwrap_or(began),
             left: budget,
+            cost_keys: 0,
             records: Vec::new(),
         };
         while page.has_room() {
@@ -109,13 +123,14 @@ impl Gets {
                 break;
             }
         }
-        Ok(page.records)
+        Ok((page.records, page.cost_keys))
     }
 
     fn id(&mut self, id: RecordId, page: &mut Page<'_>) -> Result<(), StoreError> {
         if !self.answered.ids.insert(id) {
             return Ok(());
         }
+        page.spend(REFERENCE_COST_KEYS);
         for entry in page.store.get(&Reference::Id(id), 1)? {
             if (page.sees)(&entry) && !self.answered.in_group(&entry) {
                 page.push(&entry);
@@ -143,9 +158,12 @@ impl Group {
         let budget = PageBudget {
             rows: self.left.min(page.left.rows),
             bytes: page.left.bytes,
+            cost_keys: page.left.cost_keys,
+            paced: page.left.paced,
             time: page.ends.saturating_duration_since(Instant::now()),
         };
         let found = page.store.page(&mut self.cursor, page.sees, budget)?;
+        page.spend(found.cost_keys);
         for entry in &found.entries {
             let id = entry.record.id();
             self.oldest = Some(id);
@@ -175,7 +193,18 @@ impl Page<'_> {
         self.records.push(entry.record.clone());
     }
 
+    fn spend(&mut self, keys: u64) {
+        self.cost_keys = self.cost_keys.saturating_add(keys);
+        self.left.cost_keys = self.left.cost_keys.saturating_sub(keys);
+    }
+
     fn has_room(&self) -> bool {
-        self.left.rows > 0 && self.left.bytes > 0 && Instant::now() < self.ends
+        self.left.rows > 0
+            && self.left.bytes > 0
+            && self.left.cost_keys > 0
+            && Instant::now() < self.ends
     }
 }
+
+/// What looking for one record by its ID costs: a place in the index, and the record.
+const REFERENCE_COST_KEYS: u64 = 16;

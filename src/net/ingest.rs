@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::base::limits::{VERIFY_QUEUE_MAX_BYTES, VERIFY_QUEUE_MAX_RECORDS};
-use crate::identity::PeerKey;
 use crate::session::{Settings, Submitter, Ticket};
 use crate::wire::{Record, ResultCode};
 
@@ -17,12 +16,6 @@ pub trait Ingest: Send + Sync {
     /// Called on an async worker, so it must not block. It is never called for more than
     /// [`VERIFY_QUEUE_MAX_RECORDS`] and [`VERIFY_QUEUE_MAX_BYTES`] whose replies are outstanding.
     fn submit(&self, job: SubmitJob);
-
-    /// Takes note that a peer proved to hold that key, before any of its submissions: where
-    /// registration is open, its first connection registers it.
-    ///
-    /// Called on an async worker, so it must not block.
-    fn arrived(&self, peer: PeerKey);
 }
 
 /// One submission.
@@ -51,8 +44,6 @@ impl Ingest for Nowhere {
     fn submit(&self, job: SubmitJob) {
         job.reply.send(ResultCode::TemporaryError);
     }
-
-    fn arrived(&self, _: PeerKey) {}
 }
 
 /// The one answer to a submission, and its share of what may be under way.

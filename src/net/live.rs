@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use super::effort::Effort;
 use super::requests::{Request, Stop};
 use super::stored::records;
 use crate::base::Seq;
 use crate::base::limits::{PAGE_MAX_BYTES, PAGE_MAX_RECORDS};
 use crate::fanout::{Delivery, Subscription};
-use crate::store::{Entry, LogPage, PageBudget, StoreError};
+use crate::store::{Entry, LogPage};
 
 /// Delivers what arrives until the request is cancelled.
 ///
 /// # Errors
-/// Every [`Stop`] but [`Stop::TooOpen`]; it never ends otherwise.
+/// Every [`Stop`] but [`Stop::TooMany`] and [`Stop::TooWide`]; it never ends otherwise.
 pub(super) async fn follow(request: &Request, subscription: &mut Subscription) -> Result<(), Stop> {
     loop {
         match subscription.next().await {
@@ -40,9 +41,8 @@ async fn deliver(
         bytes = bytes.saturating_add(entry.record.bytes().len());
         entries.push(entry);
     }
-    request.sight.refresh().await;
-    entries.retain(|entry| request.sight.sees(entry));
-    place.records(records(&entries));
+    let seen = request.sight.seen_of(entries).await?;
+    place.records(records(&seen));
     Ok(())
 }
 
@@ -53,9 +53,12 @@ async fn catch_up(
     mut after: Seq,
 ) -> Result<(), Stop> {
     let mut was_at_end = false;
+    // A subscription promises everything, so what it missed is read to the end.
+    let mut effort = Effort::unbounded();
     loop {
         let place = request.turn().await?;
-        let page = log_page(request, subscription, after).await?;
+        let page = log_page(request, subscription, after, &effort).await?;
+        effort.add(page.cost_keys, page.entries.len())?;
         let is_at_end = page.next <= after;
         after = page.next.max(after);
         place.records(records(&page.entries));
@@ -76,17 +79,22 @@ async fn log_page(
     request: &Request,
     subscription: &Subscription,
     after: Seq,
+    effort: &Effort,
 ) -> Result<LogPage, Stop> {
     request.sight.refresh().await;
     let store = request.source.store.clone();
     let sight = Arc::clone(&request.sight);
     let filter = subscription.filter().clone();
-    let work = move || -> Result<LogPage, StoreError> {
-        let mut page = store.read_log(after, PageBudget::default())?;
-        page.entries.retain(|entry| {
-            filter.matches(&entry.record.view(), entry.received) && sight.sees(entry)
-        });
-        Ok(page)
+    let budget = effort.budget();
+    let work = move || {
+        let mut page = store.read_log(after, budget);
+        if let Ok(page) = &mut page {
+            page.entries.retain(|entry| {
+                filter.matches(&entry.record.view(), entry.received) && sight.sees(entry)
+            });
+        }
+        let cost_keys = page.as_ref().map_or(0, |page| page.cost_keys);
+        (page, cost_keys)
     };
-    Ok(request.sight.read(work).await??)
+    Ok(effort.read(&request.sight, work).await??)
 }

@@ -20,12 +20,14 @@
 
 mod connection;
 mod door;
+mod effort;
 mod error;
 mod gets;
 mod ingest;
 mod link;
 mod listener;
 mod live;
+mod newcomers;
 mod operating;
 mod outbox;
 mod probing;
@@ -49,6 +51,7 @@ mod turn_away;
 pub use error::NetError;
 pub use ingest::{Ingest, Reply, SubmitJob};
 pub use listener::{Listener, Socket};
+pub use newcomers::Newcomers;
 pub use operating::{Operator, Part};
 pub use probing::{Answers, Arrival, Probing};
 pub use services::{Admission, InfoSource, Records, Services};

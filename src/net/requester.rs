@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::readers::Readers;
+use super::readers::{Lane, Readers};
 use crate::base::Role;
-use crate::identity::{Directory, Peer, ScheduleSource};
+use crate::identity::{Directory, Peer, ScheduleSource, Standing};
 use crate::session::{Reader, Submitter};
+use crate::store::Entry;
 use crate::wire::{PublicKey, Record};
 
 /// The peer of one connection. Its streams and their requests share it.
@@ -74,7 +75,7 @@ impl Requester {
             return;
         }
         let directory = Arc::clone(&self.directory);
-        let looked_up = self.readers.run(move || {
+        let looked_up = self.readers.run(Lane::Short, move || {
             // The epoch first: a change during the lookup leaves the answer stale, not wrong.
             let epoch = directory.epoch();
             let master = directory.master_of(&key);
@@ -82,6 +83,23 @@ impl Requester {
         });
         let resolved = looked_up.await.ok();
         *self.resolved() = resolved;
+    }
+
+    /// What the key schedules say now of the signer of `entry`. May read the store, so it belongs
+    /// on the pool.
+    pub(super) fn standing(&self, entry: &Entry) -> Standing {
+        let record = entry.record.view();
+        let (signer, author) = (record.signer(), record.author());
+        let directory = &self.directory;
+        directory.speaks_for(&signer, &author, record.timestamp(), entry.received)
+    }
+
+    /// As [`standing`](Self::standing), but it never blocks; `None` where it is not at hand.
+    pub(super) fn standing_at_hand(&self, entry: &Entry) -> Option<Standing> {
+        let record = entry.record.view();
+        let (signer, author) = (record.signer(), record.author());
+        let directory = &self.directory;
+        directory.speaks_for_at_hand(&signer, &author, record.timestamp(), entry.received)
     }
 
     /// Who reads, on a stream bound to `bound` and `app`.
@@ -109,7 +127,7 @@ impl Requester {
         self.peer.key()
     }
 
-    /// The master for whom the peer's key speaks, as of the last [`refresh`](Self::refresh).
+    /// The master for whom the peer's key spoke when that was last looked up.
     pub(super) fn master(&self) -> Option<PublicKey> {
         self.resolved().and_then(|resolved| resolved.master)
     }

@@ -4,19 +4,27 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ingest::Ingest;
+use super::newcomers::Newcomers;
 use super::operating::Operator;
 use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
 use crate::session::{Bans, Rates};
 use crate::store::Store;
-use crate::wire::InfoReply;
+use crate::wire::{InfoReply, PublicKey, UserReport};
 
 /// Describes the server to a peer.
 pub trait InfoSource: Send + Sync {
     /// What the peer that came in as `arrival` says is told, about the listener where it did.
     /// Called on an async worker, so it must not block.
     fn info(&self, arrival: &Arrival) -> InfoReply;
+
+    /// What the peers that speak for that master are told of themselves, and nobody else. It may
+    /// block: it is called where the store is read.
+    fn of_user(&self, master: &PublicKey) -> Option<UserReport> {
+        let _ = master;
+        None
+    }
 }
 
 /// What a listener's sessions use of the rest of the server.
@@ -57,8 +65,12 @@ pub struct Records {
     pub directory: Arc<Directory>,
     /// Where submissions go.
     pub ingest: Arc<dyn Ingest>,
+    /// Who makes users of peers.
+    pub newcomers: Arc<dyn Newcomers>,
     /// Records a request without a limit delivers before it is closed with `TOO_OPEN`.
     pub query_results_max: u32,
+    /// Records a request may look at without delivering them before it is closed with `TOO_OPEN`.
+    pub query_scan_max: u32,
 }
 
 impl fmt::Debug for Services {
@@ -74,6 +86,7 @@ impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
             .field("query_results_max", &self.query_results_max)
+            .field("query_scan_max", &self.query_scan_max)
             .finish_non_exhaustive()
     }
 }

@@ -1,13 +1,13 @@
 //! What one request may see.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use super::readers::ReaderPanicked;
+use super::readers::{Lane, ReaderPanicked};
 use super::requester::Requester;
 use super::toll::Toll;
 use crate::base::Role;
-use crate::session::Settings;
+use crate::identity::Standing;
+use crate::session::{Facts, Settings};
 use crate::store::Entry;
 
 /// What one request may see: the one visibility gate, asked of every record at the moment it is
@@ -25,35 +25,81 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// Whether the request may learn that the entry exists.
+    /// Whether the request may learn that the entry exists. May read the store for what the key
+    /// schedules say of its signer, so it belongs on the pool.
     pub(super) fn sees(&self, entry: &Entry) -> bool {
-        let reader = self.requester.reader(self.bound, self.app);
-        self.settings
-            .shows(entry.record.view(), entry.roles, &reader)
+        // What is not for this reader anyway is not worth looking its signer up.
+        self.shows(entry, Standing::Unknown) && self.shows(entry, self.requester.standing(entry))
+    }
+
+    /// As [`sees`](Self::sees), but it never blocks; `None` where the store would have to be read.
+    fn sees_at_hand(&self, entry: &Entry) -> Option<bool> {
+        if !self.shows(entry, Standing::Unknown) {
+            return Some(false);
+        }
+        let standing = self.requester.standing_at_hand(entry)?;
+        Some(self.shows(entry, standing))
     }
 
     /// Whether a new entry may be put into the request's mailbox. Where it is not known for whom
-    /// the peer speaks now, it is: [`sees`](Self::sees) is asked before it is let out.
+    /// the peer or the record's signer speaks now, it is: [`seen_of`](Self::seen_of) is asked before
+    /// it is let out.
     pub(super) fn might_see(&self, entry: &Entry) -> bool {
-        !self.requester.is_fresh() || self.sees(entry)
+        !self.requester.is_fresh() || self.sees_at_hand(entry).unwrap_or(true)
     }
 
-    /// Runs `work` on the connection's share of the pool that reads the store, at its peer's expense.
+    /// Those of `entries` that the request may learn of at this moment.
+    ///
+    /// # Errors
+    /// [`ReaderPanicked`].
+    pub(super) async fn seen_of(
+        self: &Arc<Self>,
+        mut entries: Vec<Arc<Entry>>,
+    ) -> Result<Vec<Arc<Entry>>, ReaderPanicked> {
+        self.refresh().await;
+        let at_hand = entries.iter().map(|entry| self.sees_at_hand(entry));
+        if let Some(seen) = at_hand.collect::<Option<Vec<bool>>>() {
+            let mut seen = seen.into_iter();
+            entries.retain(|_| seen.next() == Some(true));
+            return Ok(entries);
+        }
+        let sight = Arc::clone(self);
+        let cost_keys = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let work = move || {
+            entries.retain(|entry| sight.sees(entry));
+            (entries, cost_keys)
+        };
+        self.read(Lane::Short, work).await
+    }
+
+    fn shows(&self, entry: &Entry, standing: Standing) -> bool {
+        let facts = Facts {
+            record: entry.record.view(),
+            roles: entry.roles,
+            held: entry.held,
+            standing,
+        };
+        let reader = self.requester.reader(self.bound, self.app);
+        self.settings.shows(&facts, &reader)
+    }
+
+    /// Runs `work` on the connection's share of the pool that reads the store, at its peer's expense:
+    /// `work` also returns what it cost, as [`PageBudget`](crate::store::PageBudget) counts.
     ///
     /// # Errors
     /// [`ReaderPanicked`].
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        lane: Lane,
+        work: impl FnOnce() -> (T, u64) + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
         let toll = Arc::clone(&self.toll);
         let work = move || {
-            let began = Instant::now();
-            let done = work();
-            toll.page(began.elapsed());
+            let (done, cost_keys) = work();
+            toll.page(cost_keys);
             done
         };
-        self.requester.readers().run(work).await
+        self.requester.readers().run(lane, work).await
     }
 
     /// Looks again for whom the peer speaks, if that may have changed.

@@ -12,8 +12,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::ingest::{Ingest, Reply, SubmitJob};
 use super::link::{Broken, LinkReader, LinkWriter};
+use super::newcomers::Newcomers;
 use super::probing::testing::Prober;
-use super::probing::{Arrival, Probing};
+use super::probing::{Answers, Arrival, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
 use super::requests::Source;
@@ -29,8 +30,8 @@ use crate::session::Settings;
 use crate::store::{Entry, Judge, Judgement, Outcome, Store, StoreOptions, Vouched, Writer};
 use crate::wire::{
     ClientMessage, Direction, EXTENSION_APP, Frame, FrameReader, InfoLimits, InfoReply, Kind,
-    ProbeTransport, PublicKey, QueryId, Record, RecordBuilder, RecordRef, Registration, ResultCode,
-    RoleCondition, RoleReport, ServerMessage, Timestamp,
+    ProbeTransport, PublicKey, QueryId, Record, RecordBuilder, RecordRef, Redeem, RedeemResult,
+    Registration, ResultCode, RoleCondition, RoleReport, ServerMessage, Timestamp,
 };
 
 /// Everything behind the network, with a writer that stores whatever comes. Nothing is verified.
@@ -49,7 +50,7 @@ pub(super) struct Behind {
 pub(super) struct Inbound {
     writer: Writer<Asker>,
     pub(super) kept: Mutex<Option<Vec<SubmitJob>>>,
-    pub(super) arrived: Mutex<Vec<PublicKey>>,
+    pub(super) greeted: Mutex<Vec<PublicKey>>,
 }
 
 /// Whom the writer answers.
@@ -109,9 +110,20 @@ impl Ingest for Inbound {
         let submitted = self.writer.submit(job.record, Asker::Peer(job.reply));
         assert!(submitted.is_ok());
     }
+}
 
-    fn arrived(&self, peer: PeerKey) {
-        self.arrived.lock().unwrap().push(*peer.key());
+impl Newcomers for Inbound {
+    fn greeted(&self, peer: PeerKey) {
+        self.greeted.lock().unwrap().push(*peer.key());
+    }
+
+    /// Knows one invitation.
+    fn redeem(&self, _: PeerKey, redeem: Redeem, answers: Answers) {
+        let result = match redeem.code.as_str() {
+            "good" => ResultCode::Success,
+            _ => ResultCode::NotFound,
+        };
+        answers.redeemed(RedeemResult { result, why: None });
     }
 }
 
@@ -156,6 +168,7 @@ impl InfoSource for GateInfo {
             registration: Registration::Closed,
             probes: true,
             now: NOW,
+            you: None,
         }
     }
 }
@@ -178,7 +191,7 @@ impl Behind {
             ingest: Arc::new(Inbound {
                 writer: Writer::spawn(store.clone(), keeper).unwrap(),
                 kept: Mutex::new(None),
-                arrived: Mutex::new(Vec::new()),
+                greeted: Mutex::new(Vec::new()),
             }),
             settings: Arc::new(Settings {
                 gate: Arc::new(Gate::dev(RoleSet::ALL, NOW)),
@@ -220,7 +233,9 @@ impl Behind {
                 fanout: self.fanout.clone(),
                 directory: Arc::clone(&self.directory),
                 ingest: Arc::clone(&self.ingest) as Arc<dyn Ingest>,
+                newcomers: Arc::clone(&self.ingest) as Arc<dyn Newcomers>,
                 query_results_max: 1_000,
+                query_scan_max: 100_000,
             }),
             info: Arc::new(GateInfo),
             probing: Arc::clone(&self.probing) as Arc<dyn Probing>,
@@ -248,6 +263,7 @@ impl Behind {
             store: self.store.clone(),
             fanout: self.fanout.clone(),
             results_max,
+            scan_max: 100_000,
         })
     }
 

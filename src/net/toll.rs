@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::requester::Requester;
 use super::services::Admission;
-use crate::base::limits::{RATE_INFO_BYTES, RATE_READ_ROWS, RATE_ROW_TIME};
+use crate::base::limits::{RATE_INFO_BYTES, RATE_READ_ROWS, RECORD_COST_KEYS};
 use crate::session::{Asker, Limit, Patience, Seat, Settings, Verdict};
 use crate::wire::{ResultCode, Timestamp};
 
@@ -82,9 +82,9 @@ impl Toll {
         self.take(Limit::QueryRows, RATE_READ_ROWS)
     }
 
-    /// A reader worked for the peer for that long.
-    pub(super) fn page(&self, worked: Duration) {
-        let rows = worked.as_micros() / RATE_ROW_TIME.as_micros();
+    /// A page was read for the peer, at a cost as [`PageBudget`](crate::store::PageBudget) counts.
+    pub(super) fn page(&self, cost_keys: u64) {
+        let rows = cost_keys / u64::from(RECORD_COST_KEYS);
         let rows = u32::try_from(rows).unwrap_or(u32::MAX).max(1);
         // Whoever wants the next page asks how long to wait.
         self.spend(Limit::QueryRows, rows);

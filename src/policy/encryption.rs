@@ -29,7 +29,7 @@ pub(super) fn may_read(record: RecordRef<'_>, reader: &Reader) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, ALL_OPEN, APP, Draft, Person};
-    use super::super::{Facts, Gate, Reader, Refusal, Roles, admit, visible};
+    use super::super::{Gate, Reader, Refusal, Roles, admit, visible};
     use crate::base::{Role, RoleSet};
     use crate::identity::Standing;
     use crate::wire::{ReadAccess, Record};
@@ -43,10 +43,7 @@ mod tests {
     }
 
     fn sees(record: &Record, roles: RoleSet, reader: &Reader) -> bool {
-        let facts = Facts {
-            record: record.view(),
-            roles,
-        };
+        let facts = testing::facts(&record, roles);
         visible(&testing::rules(), RoleSet::ALL, &facts, reader)
     }
 
@@ -64,10 +61,7 @@ mod tests {
             Standing::Unknown,
         );
         assert_eq!(admitted, Err(Refusal::Shut));
-        let facts = Facts {
-            record: record.view(),
-            roles: ENCRYPTION,
-        };
+        let facts = testing::facts(&record, ENCRYPTION);
         let alice = testing::reader(Person::Alice);
         assert!(!visible(&rules, gate.open(), &facts, &alice));
     }

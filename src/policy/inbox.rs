@@ -29,7 +29,7 @@ pub(super) fn may_read(rules: &Rules, record: RecordRef<'_>, reader: &Reader) ->
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, Draft, Person};
-    use super::super::{Facts, Gate, Reader, Refusal, Roles, Rules, admit, visible};
+    use super::super::{Gate, Reader, Refusal, Roles, Rules, admit, visible};
     use crate::base::{Role, RoleSet};
     use crate::identity::Standing;
     use crate::wire::{ReadAccess, Record};
@@ -39,10 +39,7 @@ mod tests {
     }
 
     fn sees(rules: &Rules, record: &Record, reader: &Reader) -> bool {
-        let facts = Facts {
-            record: record.view(),
-            roles: RoleSet::of(Role::Inbox),
-        };
+        let facts = testing::facts(&record, RoleSet::of(Role::Inbox));
         visible(rules, RoleSet::ALL, &facts, reader)
     }
 
@@ -60,10 +57,7 @@ mod tests {
             Standing::Unknown,
         );
         assert_eq!(admitted, Err(Refusal::Shut));
-        let facts = Facts {
-            record: record.view(),
-            roles: RoleSet::of(Role::Inbox),
-        };
+        let facts = testing::facts(&record, RoleSet::of(Role::Inbox));
         let alice = testing::reader(Person::Alice);
         assert!(!visible(&rules, gate.open(), &facts, &alice));
     }

@@ -2,10 +2,11 @@
 //!
 //! Each role is one file that holds its row of the table: [`outbox`](Role::Outbox),
 //! [`inbox`](Role::Inbox), [`encryption`](Role::Encryption) and [`other`](Role::Application).
-//! Four questions are asked of them, and each is asked in one place only:
+//! Five questions are asked of them, and each is asked in one place only:
 //!
 //! * [`claims()`]: which configured roles a record belongs to;
 //! * [`admit()`]: under which open roles a submission is stored, or why it is refused;
+//! * [`is_held()`]: whether a record that is taken waits for the operator's word;
 //! * [`visible()`]: whether a reader may learn that a record exists. Every path that lets a record,
 //!   its ID, its count or its existence out asks this function and has no rule of its own;
 //! * [`Gate::open`]: which roles a listener serves at this moment.
@@ -25,6 +26,7 @@ mod encryption;
 mod gate;
 mod inbox;
 mod live;
+mod moderation;
 mod other;
 mod outbox;
 mod rates;
@@ -46,6 +48,7 @@ pub use bind::bind;
 pub use claims::claims;
 pub use gate::{Closing, Gate, RoleState, Roles};
 pub use live::LiveRules;
+pub use moderation::{Moderation, answers_for, is_held};
 pub use rates::{
     Allowance, Asker, Count, Counters, Limit, Patience, RateRules, Rates, Seat, Verdict,
 };

@@ -50,7 +50,7 @@ pub(super) fn may_read(record: RecordRef<'_>, reader: &Reader) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, ALL_OPEN, APP, Draft, OTHER_APP, Person};
-    use super::super::{AppSubmit, Apps, Facts, Gate, Refusal, Rules, Submitter, admit, visible};
+    use super::super::{AppSubmit, Apps, Gate, Refusal, Rules, Submitter, admit, visible};
     use super::*;
     use crate::base::{Role, RoleSet};
     use crate::identity::Standing;
@@ -87,10 +87,7 @@ mod tests {
             Standing::Unknown,
         );
         assert_eq!(admitted, Ok(APPLICATION));
-        let facts = Facts {
-            record: record.view(),
-            roles: APPLICATION,
-        };
+        let facts = testing::facts(&record, APPLICATION);
         let anyone = testing::anonymous_reader();
         assert!(visible(&rules, gate.open(), &facts, &anyone));
     }
@@ -173,10 +170,7 @@ mod tests {
     #[test]
     fn on_a_stream_for_one_application_the_records_of_others_are_not_seen() {
         let record = chat(ReadAccess::Everybody);
-        let facts = Facts {
-            record: record.view(),
-            roles: APPLICATION,
-        };
+        let facts = testing::facts(&record, APPLICATION);
         for (app, expected) in [(None, true), (Some(APP), true), (Some(OTHER_APP), false)] {
             let reader = Reader {
                 bound: Some(Role::Application),

@@ -23,7 +23,7 @@ fn readable(record: RecordRef<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, Draft, Person};
-    use super::super::{Facts, Gate, Reader, Refusal, Roles, Rules, admit, visible};
+    use super::super::{Gate, Reader, Refusal, Roles, Rules, admit, visible};
     use crate::base::{Role, RoleSet};
     use crate::identity::Standing;
     use crate::wire::ReadAccess;
@@ -45,7 +45,7 @@ mod tests {
             Err(Refusal::Shut)
         );
         let roles = RoleSet::of(Role::Outbox);
-        let facts = Facts { record, roles };
+        let facts = testing::facts_of(record, roles);
         for (name, reader) in testing::readers() {
             assert!(!visible(&rules, gate.open(), &facts, &reader), "{name}");
         }
@@ -90,10 +90,7 @@ mod tests {
             ..testing::rules()
         };
         let record = Draft::by(Person::Alice, ReadAccess::Everybody).record();
-        let facts = Facts {
-            record: record.view(),
-            roles: RoleSet::of(Role::Outbox),
-        };
+        let facts = testing::facts(&record, RoleSet::of(Role::Outbox));
         for (name, reader) in testing::readers() {
             for bound in [None, Some(Role::Outbox)] {
                 let reader = Reader { bound, ..reader };

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::moderation::Moderation;
 use crate::wire::{Kind, PublicKey};
 
 /// The users whose outbox, inbox and encryption server this is.
@@ -22,6 +23,8 @@ pub struct Rules {
     /// Whether anyone may read the inbox's records whose read access is *everybody*.
     /// The specification says servers should allow it.
     pub inbox_public: bool,
+    /// Which records of the inbox wait for the operator's word.
+    pub moderation: Moderation,
     /// The rules of the application role.
     pub applications: AppRules,
 }
@@ -30,6 +33,7 @@ impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rules")
             .field("inbox_public", &self.inbox_public)
+            .field("moderation", &self.moderation)
             .field("applications", &self.applications)
             .finish_non_exhaustive()
     }

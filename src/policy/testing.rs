@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{AppRules, AppSubmit, Apps, Reader, Roles, Rules, Served, Submitter};
+use super::{
+    AppRules, AppSubmit, Apps, Facts, Moderation, Reader, Roles, Rules, Served, Submitter,
+};
 use crate::base::{Role, RoleSet};
-use crate::identity::{Peer, PeerKey};
+use crate::identity::{Peer, PeerKey, Standing};
 use crate::wire::{
-    Kind, PublicKey, ReadAccess, Record, RecordBuilder, SecretKey, TagsBuilder, Timestamp,
+    Kind, PublicKey, ReadAccess, Record, RecordBuilder, RecordRef, SecretKey, TagsBuilder,
+    Timestamp,
 };
 
 /// The one application that the server of [`rules`] serves beside the three roles.
@@ -68,6 +71,7 @@ pub(crate) fn rules() -> Rules {
     Rules {
         served: Arc::new(Users(users.into_iter().collect())),
         inbox_public: true,
+        moderation: Moderation::Off,
         applications: AppRules {
             apps: Apps::List(vec![(APP, None)]),
             submit: AppSubmit::Anyone,
@@ -146,6 +150,21 @@ impl Draft {
             .payload(vec![b'x'; self.payload_bytes])
             .sign(&self.author.secret())
             .unwrap()
+    }
+}
+
+/// What the gate is told of a record that its author's master key signed, stored under `roles`.
+pub(crate) fn facts(record: &Record, roles: RoleSet) -> Facts<'_> {
+    facts_of(record.view(), roles)
+}
+
+/// The same of a record that is looked at already.
+pub(crate) fn facts_of(record: RecordRef<'_>, roles: RoleSet) -> Facts<'_> {
+    Facts {
+        record,
+        roles,
+        held: false,
+        standing: Standing::Master,
     }
 }
 

@@ -61,10 +61,7 @@ fn the_gate_answers_as_the_table_for_every_role_access_reader_and_stream() {
                 inbox_public,
                 ..testing::rules()
             };
-            let facts = Facts {
-                record: record.view(),
-                roles: RoleSet::of(role),
-            };
+            let facts = testing::facts(&record, RoleSet::of(role));
             for (who, reader) in readers {
                 let reader = Reader { bound, ..reader };
                 let case = format!("{role} {access:?} {who:?} on {bound:?}, public {inbox_public}");
@@ -122,10 +119,7 @@ fn without_the_encryption_role_a_private_record_is_the_inboxs_and_only_its_recip
     let roles = claims(&testing::rules(), configured, record.view());
     assert_eq!(roles, configured);
     for (name, reader) in testing::readers() {
-        let facts = Facts {
-            record: record.view(),
-            roles,
-        };
+        let facts = testing::facts(&record, roles);
         let seen = visible(&testing::rules(), configured, &facts, &reader);
         assert_eq!(seen, name == "Alice", "{name}");
     }
@@ -339,10 +333,7 @@ fn every_notify_tag_counts_not_only_the_first() {
             ..testing::rules()
         };
         for (name, reader) in testing::readers() {
-            let facts = Facts {
-                record: record.view(),
-                roles,
-            };
+            let facts = testing::facts(&record, roles);
             let expected = names.iter().any(|person| name == format!("{person:?}"));
             let seen = visible(&rules, RoleSet::ALL, &facts, &reader);
             assert_eq!(seen, expected, "{name} {access:?}");
@@ -355,10 +346,7 @@ fn a_record_under_two_roles_is_seen_through_the_open_one_of_them_by_that_ones_ru
     let record = Draft::by(Person::Alice, ReadAccess::Everybody)
         .to(&[Person::Bob])
         .record();
-    let facts = Facts {
-        record: record.view(),
-        roles: RoleSet::of(Role::Outbox).with(Role::Inbox),
-    };
+    let facts = testing::facts(&record, RoleSet::of(Role::Outbox).with(Role::Inbox));
     let rules = Rules {
         inbox_public: false,
         ..testing::rules()
@@ -388,10 +376,7 @@ fn a_record_under_two_roles_is_seen_through_the_open_one_of_them_by_that_ones_ru
 fn a_role_that_shuts_again_shows_nothing_from_that_moment_on() {
     let gate = Gate::closed(RoleSet::ALL, "UNKNOWN", testing::NOW);
     let record = Draft::by(Person::Alice, ReadAccess::Everybody).record();
-    let facts = Facts {
-        record: record.view(),
-        roles: RoleSet::of(Role::Outbox),
-    };
+    let facts = testing::facts(&record, RoleSet::of(Role::Outbox));
     let anyone = testing::anonymous_reader();
     let seen = || visible(&testing::rules(), gate.open(), &facts, &anyone);
     assert!(!seen());
@@ -404,10 +389,7 @@ fn a_role_that_shuts_again_shows_nothing_from_that_moment_on() {
 #[test]
 fn an_anonymous_peer_is_nobody_whatever_master_is_claimed_for_it() {
     let record = Draft::by(Person::Alice, ReadAccess::AuthorOnly).record();
-    let facts = Facts {
-        record: record.view(),
-        roles: RoleSet::of(Role::Encryption),
-    };
+    let facts = testing::facts(&record, RoleSet::of(Role::Encryption));
     let impostor = Reader {
         peer: Peer::Anonymous,
         ..testing::reader(Person::Alice)
@@ -419,15 +401,50 @@ fn an_anonymous_peer_is_nobody_whatever_master_is_claimed_for_it() {
 fn a_key_that_was_revoked_reads_as_a_stranger_does() {
     let record = Draft::by(Person::Stranger, ReadAccess::AuthorAndTagged).to(&[Person::Alice]);
     let record = record.record();
-    let facts = Facts {
-        record: record.view(),
-        roles: RoleSet::of(Role::Encryption),
-    };
+    let facts = testing::facts(&record, RoleSet::of(Role::Encryption));
     let revoked = Reader {
         master: None,
         ..testing::reader(Person::Alice)
     };
     assert!(!visible(&testing::rules(), RoleSet::ALL, &facts, &revoked));
+}
+
+#[test]
+fn what_is_held_or_whose_signer_was_revoked_is_there_for_nobody_under_any_role() {
+    let shown = |roles, held, standing| {
+        let records = ACCESSES.map(|access| {
+            let draft = Draft::by(Person::Alice, access).to(&[Person::Bob]);
+            draft.of_app(APP).record()
+        });
+        let mut shown = 0;
+        for (record, (_, reader)) in records
+            .iter()
+            .flat_map(|it| testing::readers().into_iter().map(move |r| (it, r)))
+        {
+            let facts = Facts {
+                held,
+                standing,
+                ..testing::facts(record, roles)
+            };
+            for bound in Role::ALL.map(Some).into_iter().chain([None]) {
+                let reader = Reader { bound, ..reader };
+                let seen = visible(&testing::rules(), RoleSet::ALL, &facts, &reader);
+                shown += u32::from(seen);
+            }
+        }
+        shown
+    };
+    for roles in Role::ALL.map(RoleSet::of).into_iter().chain([RoleSet::ALL]) {
+        let all = shown(roles, false, Standing::Master);
+        assert!(all > 0, "{roles}");
+        for standing in [Standing::Subkey, Standing::Unknown] {
+            assert_eq!(shown(roles, false, standing), all, "{roles} {standing:?}");
+            assert_eq!(shown(roles, true, standing), 0, "{roles} {standing:?}");
+        }
+        for held in [false, true] {
+            assert_eq!(shown(roles, held, Standing::Revoked), 0, "{roles} {held}");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::rules::Rules;
 use super::{encryption, inbox, other, outbox};
 use crate::base::{Role, RoleSet};
-use crate::identity::Peer;
+use crate::identity::{Peer, Standing};
 use crate::wire::{PublicKey, RecordRef};
 
 /// Who wants to know of a record, and on what kind of stream.
@@ -47,6 +47,22 @@ pub struct Facts<'a> {
     pub record: RecordRef<'a>,
     /// The roles under which it is stored.
     pub roles: RoleSet,
+    /// Whether it is held for moderation.
+    pub held: bool,
+    /// What the key schedules say now of its signer, in a record that is dated and was received as
+    /// this one.
+    pub standing: Standing,
+}
+
+impl Facts<'_> {
+    /// Whether there is no such record for anybody, whatever its roles say: it waits for the
+    /// operator, or the word of its signer was taken back.
+    fn is_hidden(&self) -> bool {
+        match self.standing {
+            Standing::Revoked => true,
+            Standing::Master | Standing::Subkey | Standing::Unknown => self.held,
+        }
+    }
 }
 
 /// Whether the reader may learn that the record exists, while the roles `open` are open.
@@ -55,10 +71,13 @@ pub struct Facts<'a> {
 /// synchronisation and export ask it of every single record, at the moment they let it out.
 ///
 /// # Source
-/// `network-architecture.md`, "Server Roles"; `mosaic-wire.md` section 10, "what a record must not
-/// reveal"; `extensions.md`, "A stream belongs to a role".
+/// `network-architecture.md`, "Server Roles"; `mosaic-wire.md` section 9, markers, and section 10,
+/// "what a record must not reveal"; `extensions.md`, "A stream belongs to a role".
 #[must_use]
 pub fn visible(rules: &Rules, open: RoleSet, facts: &Facts<'_>, reader: &Reader) -> bool {
+    if facts.is_hidden() {
+        return false;
+    }
     // Whatever other roles hold a record of the encryption role, it has that role's readers alone.
     let stored = if facts.roles.contains(Role::Encryption) {
         RoleSet::of(Role::Encryption)

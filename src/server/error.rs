@@ -21,6 +21,9 @@ pub enum ReloadError {
     /// It cannot be read, or it is not valid.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The server has ended.
+    #[error("the server has ended")]
+    Ended,
     /// The reload panicked, which was traced.
     #[error("the reload panicked")]
     Panicked,

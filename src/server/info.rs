@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::live::Live;
-use super::served::ServedUsers;
+use super::users::UserDesk;
 use crate::base::{Role, limits};
-use crate::config::{Applications, Config};
+use crate::config::{Applications, Config, Joining};
 use crate::identity::Peer;
 use crate::net::{Arrival, InfoSource};
-use crate::policy::{Gate, Rates, RoleState, Served};
+use crate::policy::{Gate, Rates, RoleState};
 use crate::wire::{
-    InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp, Transport,
+    InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp,
+    Transport, UserReport,
 };
 
 /// Answers INFO from the configuration, and from the state at the moment of the gate of the listener
@@ -23,7 +24,7 @@ use crate::wire::{
 pub(super) struct Info {
     live: Arc<Live>,
     key: PublicKey,
-    users: Arc<ServedUsers>,
+    users: Arc<UserDesk>,
     rates: Arc<Rates>,
     started: Timestamp,
     /// In the order of the sockets; known once they are bound, which is before the first request.
@@ -43,7 +44,7 @@ impl Info {
     pub(super) fn new(
         live: Arc<Live>,
         key: PublicKey,
-        users: Arc<ServedUsers>,
+        users: Arc<UserDesk>,
         rates: Arc<Rates>,
         started: Timestamp,
     ) -> Self {
@@ -112,7 +113,9 @@ impl Info {
     /// What the peer's own key may submit. Whether a key speaks for another master who is served is
     /// not looked up here, so that such a one is told of less than it has.
     fn submissions_per_second(&self, peer: Peer) -> u64 {
-        let is_user = peer.key().is_some_and(|key| self.users.contains(key));
+        let is_user = peer
+            .key()
+            .is_some_and(|key| self.live.rules.now().served.contains(key));
         let rate = self.rates.rules().submissions_of(is_user);
         rate.unwrap_or(NO_RATE)
     }
@@ -168,13 +171,24 @@ impl InfoSource for Info {
                 submissions_per_second: self.submissions_per_second(arrival.peer),
                 retention_seconds: None,
             },
-            registration: if self.users.is_open() {
-                Registration::Open
-            } else {
-                Registration::Closed
+            registration: match self.users.joining() {
+                Joining::Closed => Registration::Closed,
+                Joining::Invite => Registration::Invite,
+                Joining::Open => Registration::Open,
             },
             probes: config.reachability.probe_others,
             now: Timestamp::now(),
+            you: None,
+        }
+    }
+
+    fn of_user(&self, master: &PublicKey) -> Option<UserReport> {
+        match self.users.report(master) {
+            Ok(report) => Some(report),
+            Err(error) => {
+                tracing::error!(%error, "the store cannot tell what is kept for a user");
+                None
+            }
         }
     }
 }

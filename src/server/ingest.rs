@@ -1,10 +1,9 @@
 //! The way of a submission: network -> verification -> writer -> reply.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::judge::Submission;
-use super::registrar::{Arrivals, Registrar};
-use crate::identity::PeerKey;
+use super::users::Registrar;
 use crate::net::{Ingest, SubmitJob};
 use crate::store::{SubmitError, Writer};
 use crate::verify::{Checked, Full, Stage};
@@ -14,7 +13,6 @@ use crate::wire::ResultCode;
 /// answers `TEMPORARY_ERROR` by itself.
 pub(super) struct Pipeline {
     pub(super) stage: Arc<Stage<Submission>>,
-    pub(super) arrivals: Arc<Arrivals>,
 }
 
 impl Ingest for Pipeline {
@@ -31,6 +29,7 @@ impl Ingest for Pipeline {
             submitter,
             gate,
             reply,
+            over_quota: OnceLock::new(),
         };
         match self.stage.submit(lane, record, submission) {
             Ok(()) => {}
@@ -38,10 +37,6 @@ impl Ingest for Pipeline {
                 context.reply.send(ResultCode::TemporaryError);
             }
         }
-    }
-
-    fn arrived(&self, peer: PeerKey) {
-        self.arrivals.note(*peer.key());
     }
 }
 

@@ -1,12 +1,16 @@
 //! Where policy meets the store: what becomes of a verified record, decided in the order of the log.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::moderation::Acquaintances;
+use super::users::UserRegistry;
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Standing};
 use crate::net::Reply;
-use crate::policy::{Facts, Gate, LiveRules, Reader, Submitter, admit, already_here, visible};
-use crate::store::{Entry, Judge, Judgement, Outcome, Vouched};
+use crate::policy::{
+    Facts, Gate, LiveRules, Reader, Submitter, admit, already_here, is_held, visible,
+};
+use crate::store::{Charge, Entry, Judge, Judgement, Outcome, Vouched};
 use crate::wire::{Kind, Record, RecordRef, ResultCode, Timestamp};
 
 /// What travels with a record from the network to the log and back.
@@ -16,6 +20,8 @@ pub(super) struct Submission {
     /// The gate of the listener on which it came in.
     pub(super) gate: Arc<Gate>,
     pub(super) reply: Reply,
+    /// What is said where somebody has too much, once that is known.
+    pub(super) over_quota: OnceLock<ResultCode>,
 }
 
 /// Judges by the roles that are open at the moment a record is to be written, on the listener on
@@ -23,6 +29,8 @@ pub(super) struct Submission {
 pub(super) struct RoleJudge {
     pub(super) rules: Arc<LiveRules>,
     pub(super) directory: Arc<Directory>,
+    pub(super) users: Arc<UserRegistry>,
+    pub(super) acquaintances: Arc<Acquaintances>,
     pub(super) fanout: Fanout,
 }
 
@@ -35,6 +43,14 @@ impl RoleJudge {
             master: key.and_then(|key| self.directory.master_of(key)),
             ..*submitter
         }
+    }
+
+    /// What the key schedules say at this place of the log of the signer of what is here.
+    fn standing(&self, known: &Entry) -> Standing {
+        let record = known.record.view();
+        let (signer, author) = (record.signer(), record.author());
+        self.directory
+            .speaks_for(&signer, &author, record.timestamp(), known.received)
     }
 
     /// What is said to a submitter of something that is here already, or too late.
@@ -54,17 +70,16 @@ impl RoleJudge {
         let facts = Facts {
             record: entry.record.view(),
             roles: entry.roles,
+            held: entry.held,
+            standing: self.standing(entry),
         };
         let open = submission.gate.open();
-        if entry.held {
-            return already_here(false);
-        }
         already_here(visible(&self.rules.now(), open, &facts, &reader))
     }
 
     fn result(&self, submission: &Submission, outcome: &Outcome) -> ResultCode {
         match outcome {
-            // Whoever sent a record that was taken out is not told so.
+            // Whoever sends again what an operator took out is not told so.
             Outcome::Stored(_) | Outcome::Removed => ResultCode::Accepted,
             Outcome::Duplicate(entry) | Outcome::Older(entry) => {
                 self.already_here(submission, entry)
@@ -72,7 +87,11 @@ impl RoleJudge {
             Outcome::Announced(0) => ResultCode::NoConsumers,
             Outcome::Announced(_) => ResultCode::Accepted,
             Outcome::Refused(code) => *code,
-            Outcome::OverQuota | Outcome::NoSpace | Outcome::Halted => ResultCode::TemporaryError,
+            Outcome::OverQuota => *submission
+                .over_quota
+                .get()
+                .unwrap_or(&ResultCode::TemporaryError),
+            Outcome::NoSpace | Outcome::Halted => ResultCode::TemporaryError,
         }
     }
 }
@@ -92,14 +111,23 @@ impl Judge for RoleJudge {
             .speaks_for(&signer, &author, record.timestamp(), received);
         let submitter = self.resolved(&context.submitter);
         let roles = context.gate.roles();
-        match admit(&self.rules.now(), roles, record, &submitter, standing) {
-            Ok(roles) => Judgement::Store {
-                roles,
-                vouched: vouched(standing),
-                submitter: submitter.peer.key().copied(),
-                held: false,
-                charges: Vec::new(),
-            },
+        let rules = self.rules.now();
+        match admit(&rules, roles, record, &submitter, standing) {
+            Ok(roles) => {
+                let knows = |user: &_, writer: &_| self.acquaintances.knows(user, writer);
+                let held = is_held(&rules, roles, record, standing, knows);
+                let charges = self.users.charges(record, roles, held);
+                // A context is judged once, and its record is not there any more when it is answered.
+                let over_quota = over_quota(&charges, &submitter);
+                context.over_quota.set(over_quota).ok();
+                Judgement::Store {
+                    roles,
+                    vouched: vouched(standing),
+                    submitter: submitter.peer.key().copied(),
+                    held,
+                    charges,
+                }
+            }
             Err(refusal) => {
                 tracing::debug!(%refusal, "submission refused");
                 Judgement::Refuse(refusal.code())
@@ -107,23 +135,50 @@ impl Judge for RoleJudge {
         }
     }
 
+    fn vouched_now(&self, known: &Entry) -> Option<Vouched> {
+        match (self.standing(known), known.vouched) {
+            (Standing::Revoked, _) => None,
+            (now, Vouched::Unknown) => Some(vouched(now)),
+            // What was vouched for once is not taken back by a schedule that says nothing of it.
+            (_, then) => Some(then),
+        }
+    }
+
     fn stored(&mut self, record: &Record) {
         if record.view().kind() == Kind::KEY_SCHEDULE {
             self.directory.learn(record);
         }
+        self.acquaintances.stored(record, &*self.users);
     }
 
     fn publish(&mut self, entries: &[Arc<Entry>]) {
         self.fanout.publish(entries);
     }
 
+    /// What would have to wait, and cannot be stored, is for nobody.
     fn announce(&mut self, entry: &Arc<Entry>) -> usize {
+        if entry.held {
+            return 0;
+        }
         self.fanout.announce(entry)
     }
 
     fn reply(&mut self, context: Submission, outcome: Outcome) {
         let result = self.result(&context, &outcome);
         context.reply.send(result);
+    }
+}
+
+/// What is said where a record does not fit into what those may have for whom it counts.
+///
+/// Users are told that it is too large for their own space. Nobody else is told anything of it: to
+/// them it is one of the many reasons for which a server cannot take something now.
+fn over_quota(charges: &[Charge], submitter: &Submitter) -> ResultCode {
+    let is_own = |charge: &Charge| submitter.master == Some(charge.user);
+    if !charges.is_empty() && charges.iter().all(is_own) {
+        ResultCode::TooLarge
+    } else {
+        ResultCode::TemporaryError
     }
 }
 

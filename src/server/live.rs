@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 
 use super::admission::rate_rules;
 use super::operator::RateSettings;
-use super::served::ServedUsers;
 use super::start::rules;
 use super::trace::Level;
+use super::users::{UserRegistry, UserRules};
 use crate::config::{Config, ConfigError, Rates, Reread};
 use crate::policy::{self, LiveRules};
 use crate::store::Store;
@@ -18,8 +18,8 @@ use crate::store::Store;
 /// follow it.
 pub(super) struct Live {
     config: ArcSwap<Config>,
-    rules: Arc<LiveRules>,
-    users: Arc<ServedUsers>,
+    pub(super) rules: Arc<LiveRules>,
+    users: Arc<UserRegistry>,
     store: Store,
     rates: Arc<policy::Rates>,
     /// What an operator set goes before the configuration. Held for the time of a change: reloads come
@@ -31,7 +31,7 @@ pub(super) struct Live {
 pub(super) struct Sources {
     pub(super) config: Arc<Config>,
     pub(super) rules: Arc<LiveRules>,
-    pub(super) users: Arc<ServedUsers>,
+    pub(super) users: Arc<UserRegistry>,
     pub(super) store: Store,
     pub(super) rates: Arc<policy::Rates>,
     pub(super) limits: RateSettings,
@@ -87,11 +87,6 @@ impl Live {
         self.config.load_full()
     }
 
-    /// The rules that are in force.
-    pub(super) const fn rules(&self) -> &Arc<LiveRules> {
-        &self.rules
-    }
-
     /// Reads the sources again and puts what they say in force. Blocks on the disk.
     ///
     /// Everything that can fail comes first: after an error, everything is as it was.
@@ -112,7 +107,7 @@ impl Live {
         })?;
         self.store
             .set_free_space_floor(config.free_space_floor_bytes);
-        self.users.list(&config.users.listed);
+        self.users.configure(UserRules::of(&config));
         self.rules.swap(rules(&config, Arc::clone(&self.users)));
         self.rates.set(rate_rules(&with(&config.rates, &limits)));
         if changed.contains(&"trace.level")

@@ -7,7 +7,8 @@
 //! | `ingest.rs` | the way of a submission: network -> verification -> writer |
 //! | `judge.rs` | where policy meets the store: roles and replies, in the order of the log |
 //! | `admission.rs` | who is kept out, and who may use how much |
-//! | `served.rs`, `registrar.rs` | who is served, and who becomes so |
+//! | `users/` | who is served, how much is kept for them, and who becomes a user |
+//! | `moderation/` | which records of the inbox wait, and the operator's word about them |
 //! | `schedule_source.rs` | key schedules out of the store, for `identity` |
 //! | `info.rs` | what the server says of itself |
 //! | `reachability/` | dial-backs in, verdicts out to the gates, the control socket |
@@ -18,7 +19,7 @@
 //! | `commands/` | `init`, `serve`, `check`, `status`, `witness`, `store verify`, `store stats` |
 //!
 //! Tokio tasks are owned by the network and by one supervisor; verification, the writer and the
-//! registrar have threads of their own. Policy is asked in `judge.rs` alone on the way in, and by
+//! newcomers have threads of their own. Policy is asked in `judge.rs` alone on the way in, and by
 //! `net` through [`policy::visible`](crate::policy::visible) on the way out.
 
 mod admission;
@@ -31,18 +32,23 @@ mod ingest;
 mod judge;
 mod key;
 mod live;
+mod moderation;
 mod operator;
 mod reachability;
-mod registrar;
 mod schedule_source;
-mod served;
 mod shutdown;
 mod start;
 mod storeless;
 mod trace;
+mod users;
 
 pub use error::{EndError, ReloadError, ServerError, Step};
 pub use key::load_key;
 pub use live::Reloaded;
+pub use moderation::{HeldRecord, Moderated, ModerationDesk};
 pub use start::Server;
 pub use trace::{TraceError, install};
+pub use users::{
+    BadInvitationId, InvitationEntry, InvitationId, InvitationTerms, MadeInvitation, OrderError,
+    QuotaChange, UserDesk, UserEntry, UserSource,
+};

@@ -9,7 +9,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::{EndError, Step};
 use super::judge::Submission;
-use super::registrar::Arrivals;
+use super::live::Live;
+use super::moderation::ModerationDesk;
+use super::users::{Newcomers, UserDesk};
 use crate::net::{Listener, NetError};
 use crate::store::{Store, Writer};
 use crate::verify::Stage;
@@ -49,10 +51,19 @@ pub(super) struct Parts {
     pub(super) listener: Listener,
     /// The self-check, the dial-back service and the control socket.
     pub(super) side_tasks: JoinSet<()>,
-    pub(super) arrivals: Arc<Arrivals>,
+    pub(super) newcomers: Arc<Newcomers>,
     pub(super) stage: Arc<Stage<Submission>>,
+    pub(super) desks: Desks,
     pub(super) writer: Writer<Submission>,
     pub(super) store: Store,
+}
+
+/// Where operators give orders. Whoever else knows of them holds them weakly, so that the store is
+/// let go of when the server has ended.
+pub(super) struct Desks {
+    pub(super) users: Arc<UserDesk>,
+    pub(super) moderation: Arc<ModerationDesk>,
+    pub(super) live: Arc<Live>,
 }
 
 impl Parts {
@@ -93,8 +104,9 @@ impl Parts {
         // Past its deadline: what is still connected is dropped without a word.
         drop(serving);
         let rest = Rest {
-            arrivals: self.arrivals,
+            newcomers: self.newcomers,
             stage: self.stage,
+            desks: self.desks,
             writer: self.writer,
             store: self.store,
         };
@@ -120,8 +132,9 @@ fn network_outcome(
 
 /// What is stopped after the network.
 struct Rest {
-    arrivals: Arc<Arrivals>,
+    newcomers: Arc<Newcomers>,
     stage: Arc<Stage<Submission>>,
+    desks: Desks,
     writer: Writer<Submission>,
     store: Store,
 }
@@ -130,19 +143,21 @@ impl Rest {
     /// Every step is tried, whatever became of those before it. The first error is returned.
     async fn stop(self, order: Order) -> Result<(), EndError> {
         let Self {
-            arrivals,
+            newcomers,
             stage,
+            desks,
             writer,
             store,
         } = self;
         let verification = blocking(Step::Verification, order, move || {
-            if !arrivals.shutdown() {
+            if !newcomers.shutdown() {
                 return Err(EndError::Panicked(Step::Verification));
             }
             stage.shutdown().map_err(EndError::Verification)
         });
         let verified = verification.await;
         let writing = blocking(Step::Writer, order, move || {
+            drop(desks);
             let failed = |error| EndError::Writer(Arc::new(error));
             writer.shutdown().map_err(failed)
         });

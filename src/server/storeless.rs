@@ -17,7 +17,9 @@ use crate::base::{Role, RoleSet, limits};
 use crate::config::Reachability;
 use crate::identity::Identity;
 use crate::net::{Arrival, Control, InfoSource, Listener, NetError, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, RateRules, Rules, Served};
+use crate::policy::{
+    AppRules, AppSubmit, Apps, Gate, LiveRules, Moderation, RateRules, Rules, Served,
+};
 use crate::reach::endpoint;
 use crate::reach::runner::Monitor;
 use crate::session::Settings;
@@ -164,6 +166,7 @@ fn settings() -> Arc<Settings> {
         rules: Arc::new(LiveRules::new(Rules {
             served: Arc::new(Nobody),
             inbox_public: false,
+            moderation: Moderation::Off,
             applications: AppRules {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
@@ -215,6 +218,7 @@ impl InfoSource for NoRoles {
             registration: Registration::Closed,
             probes: true,
             now: Timestamp::now(),
+            you: None,
         }
     }
 }

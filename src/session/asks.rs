@@ -1,10 +1,10 @@
-//! Probes, vouchers and dial-backs that a peer asked for, on their way to who answers them.
+//! Probes, vouchers, dial-backs and invitations of a peer, on their way to who answers them.
 
 use super::event::{Action, Answer, Ask, Ticket};
 use super::output::Output;
 use crate::base::limits;
 use crate::wire::{
-    Body as _, BodyRefusal, Dialback, ProbeCode, ProbeOutcome, ProbeRequest, ProbeResult,
+    Body as _, BodyRefusal, Dialback, ProbeCode, ProbeOutcome, ProbeRequest, ProbeResult, Redeem,
     ResultCode, Voucher,
 };
 
@@ -28,6 +28,7 @@ enum AskKind {
     Probe,
     Vouch,
     Dialback,
+    Redeem,
 }
 
 /// How far an ask is.
@@ -86,6 +87,9 @@ impl Asks {
             (AskKind::Dialback, Progress::Asked, Answer::DialbackAck(ack)) => {
                 (Progress::Answered, ack.encode(id))
             }
+            (AskKind::Redeem, Progress::Asked, Answer::Redeemed(result)) => {
+                (Progress::Answered, result.encode(id))
+            }
             (kind, Progress::Asked, Answer::Refused(refusal)) => {
                 let Some(message) = refusal.encode(kind.request(), id) else {
                     unreachable!("every ask has a reply");
@@ -121,6 +125,7 @@ impl AskKind {
             Ask::Probe(_) => Self::Probe,
             Ask::Vouch(_) => Self::Vouch,
             Ask::Dialback(_) => Self::Dialback,
+            Ask::Redeem(_) => Self::Redeem,
         }
     }
 
@@ -130,6 +135,7 @@ impl AskKind {
             Self::Probe => ProbeRequest::KIND,
             Self::Vouch => Voucher::KIND,
             Self::Dialback => Dialback::KIND,
+            Self::Redeem => Redeem::KIND,
         }
     }
 }

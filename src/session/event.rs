@@ -5,7 +5,8 @@ use bytes::Bytes;
 use crate::base::Role;
 use crate::wire::{
     AdminCall, AdminReply, BodyRefusal, Dialback, DialbackAck, Filter, InfoReply, ProbeRequest,
-    ProbeResult, ProbeStatus, Record, Reference, ResultCode, Voucher, VoucherStatus,
+    ProbeResult, ProbeStatus, Record, Redeem, RedeemResult, Reference, ResultCode, Voucher,
+    VoucherStatus,
 };
 
 /// Name of one request that a stream asked its driver to carry out.
@@ -107,6 +108,8 @@ pub enum Event {
 /// Something that the driver of a stream is to do, in the order in which it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Take note that a peer that showed a key has said HELLO; once in the life of a connection.
+    Greeted,
     /// Send these bytes.
     Send(Bytes),
     /// Send a RECORD message: these two, one after the other.
@@ -149,7 +152,7 @@ pub enum Action {
         /// Names this request.
         ticket: Ticket,
     },
-    /// Probe, vouch or take a dial-back; answered by [`Event::Answered`] up to twice, and
+    /// Probe, vouch, take a dial-back or redeem an invitation; answered by [`Event::Answered`] up to twice, and
     /// [`Event::AskEnded`].
     Ask {
         /// Names this request.
@@ -177,7 +180,7 @@ pub enum Action {
     },
 }
 
-/// What a peer wants of the tests of reachability.
+/// What a peer wants of the tests of reachability, or of those who keep the list of users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// To be dialed back; answered by [`Answer::Status`] and [`Answer::Result`].
@@ -186,6 +189,8 @@ pub enum Ask {
     Vouch(Box<Voucher>),
     /// To show the nonce of a probe of ours; answered by [`Answer::DialbackAck`].
     Dialback(Dialback),
+    /// To become a user; answered by [`Answer::Redeemed`]. Comes from peers with a key alone.
+    Redeem(Redeem),
 }
 
 /// What is said to an [`Ask`].
@@ -199,6 +204,8 @@ pub enum Answer {
     Result(ProbeResult),
     /// The nonce was one of ours.
     DialbackAck(DialbackAck),
+    /// What became of an invitation.
+    Redeemed(RedeemResult),
     /// It is refused; sent as the first reply to that kind of ask.
     Refused(BodyRefusal),
 }

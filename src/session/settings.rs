@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::base::{Role, RoleSet};
+use crate::base::Role;
 use crate::policy::{Facts, Gate, LiveRules, Reader, visible};
-use crate::wire::{PublicKey, RecordRef};
+use crate::wire::PublicKey;
 
 /// What all connections of a listener have in common.
 #[derive(Clone, Debug)]
@@ -18,16 +18,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Whether `reader` may learn at this moment that `record`, stored under `roles`, exists: the
-    /// one visibility gate with what this listener serves.
+    /// Whether `reader` may learn at this moment that the record exists: the one visibility gate
+    /// with what this listener serves.
     #[must_use]
-    pub fn shows(&self, record: RecordRef<'_>, roles: RoleSet, reader: &Reader) -> bool {
-        visible(
-            &self.rules.now(),
-            self.gate.open(),
-            &Facts { record, roles },
-            reader,
-        )
+    pub fn shows(&self, facts: &Facts<'_>, reader: &Reader) -> bool {
+        visible(&self.rules.now(), self.gate.open(), facts, reader)
     }
 
     /// Whether the user with that master key is served here.

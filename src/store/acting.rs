@@ -6,8 +6,9 @@ use super::{
     act::{Act, ActBody, Acted, Effect, RecordChange, Removal, StateChange, StateSet},
     entry::{Entry, Outcome},
     error::StoreError,
-    stage::{Stage, Staged, StateValues},
+    stage::{Stage, Staged, StateValues, VouchedNow},
     state::state_key,
+    usage,
 };
 use crate::{
     base::{Seq, limits},
@@ -22,6 +23,7 @@ impl Stage<'_> {
         &mut self,
         act: Act,
         received: Timestamp,
+        vouched_now: &VouchedNow<'_>,
     ) -> Result<(Acted, Vec<Record>), StoreError> {
         if !act.is_bounded() {
             return Ok((Acted::TooLarge, Vec::new()));
@@ -58,7 +60,7 @@ impl Stage<'_> {
         self.state.extend(values);
         let (mut effects, mut missing, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for change in &act.records {
-            let effect = self.change_record(change, (seq, received), &mut released)?;
+            let effect = self.change_record(change, (seq, received), vouched_now, &mut released)?;
             if !matches!(
                 effect,
                 Some(Effect::Released { .. } | Effect::Removed { .. })
@@ -114,6 +116,7 @@ impl Stage<'_> {
         &mut self,
         change: &RecordChange,
         (act, received): (Seq, Timestamp),
+        vouched_now: &VouchedNow<'_>,
         released: &mut Vec<Record>,
     ) -> Result<Option<Effect>, StoreError> {
         let id = *change.id();
@@ -138,9 +141,10 @@ impl Stage<'_> {
                     seq: self.next(),
                     received,
                     held: false,
+                    charged: usage::let_in(&known.charged).into(),
                     ..Entry::clone(&known)
                 });
-                if let Outcome::Stored(to) = self.admit(&entry, Some(place), &[])? {
+                if let Outcome::Stored(to) = self.admit(&entry, Some(place), &[], vouched_now)? {
                     released.push(entry.record.clone());
                     return Ok(Some(Effect::Released { id, from, to }));
                 }

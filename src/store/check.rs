@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     Store,
-    act::StateTable,
+    act::{ActBody, Effect, StateTable},
     counts::{Counts, Item},
     error::StoreError,
     keys::{self, IndexKey, Table},
@@ -52,6 +52,8 @@ pub enum Problem {
     ReceivedBackwards(Seq),
     /// The record here was replaced or removed by an entry that is not behind it.
     ReplacedByNothing(Seq),
+    /// The act here says what became of the record there, and that is not what is there.
+    ActWithoutEffect(Seq, Seq),
     /// A key of the record is not in the index: some queries do not find the record.
     MissingKey(Seq, Table),
     /// A key is in the index that nothing in the log asks for.
@@ -127,6 +129,9 @@ impl fmt::Display for Problem {
                     f,
                     "entry {seq} was replaced by an entry that is not behind it"
                 )
+            }
+            Self::ActWithoutEffect(seq, from) => {
+                write!(f, "act of entry {seq} is not what became of entry {from}")
             }
             Self::MissingKey(seq, table) => {
                 write!(f, "entry {seq} is not in the index by {table:?}")
@@ -312,6 +317,7 @@ impl Check<'_, '_> {
                 counts.removed += body.removed().count() as u64;
                 counts.index_keys += due.len() as u64;
                 self.recount.act(&body);
+                self.effects(seq, &body);
             }
             LogEntry::Gone { by, .. } => {
                 self.report.counts.gone += 1;
@@ -322,6 +328,30 @@ impl Check<'_, '_> {
         }
         keys.extend(due);
         None
+    }
+
+    /// Checks that the records which an act changed left their places to what the act says.
+    fn effects(&mut self, act: Seq, body: &ActBody) {
+        let expected: Vec<(Seq, Seq)> = body
+            .effects
+            .iter()
+            .map(|effect| match *effect {
+                Effect::Released { from, to, .. } => (from, to),
+                Effect::Dropped { from, .. } | Effect::Removed { from, .. } => (from, act),
+            })
+            .collect();
+        let places: Vec<Seq> = expected.iter().map(|(from, _)| *from).collect();
+        let Ok(values) = self.view.try_values(&places) else {
+            return;
+        };
+        for ((from, expected), value) in expected.into_iter().zip(values) {
+            let entry = value.ok().flatten();
+            let entry = entry.as_ref().map(|value| LogEntry::decode(value));
+            let is_so = matches!(entry, Some(Ok(LogEntry::Gone { by, .. })) if by == expected);
+            if !is_so {
+                self.report.note(Problem::ActWithoutEffect(act, from));
+            }
+        }
     }
 
     /// Checks that the index has every one of these keys.

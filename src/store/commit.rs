@@ -86,6 +86,25 @@ pub(super) fn commit(
         };
         batch.put_cf(log, seq.to_be_bytes(), encoded(seq, value)?);
     }
+    set_keys(db, &mut batch, keys)?;
+    set_state(db, &mut batch, &state, &accounts)?;
+    let meta = counts.encode().ok_or(Damage::Meta("counts"))?;
+    batch.put_cf(db.meta()?, COUNTS_KEY, meta);
+    db.write(batch)?;
+    accounts.settle();
+    Ok(Written {
+        entries,
+        counts,
+        accounts,
+    })
+}
+
+/// Adds the changes of the index to the batch.
+fn set_keys(
+    db: &Database,
+    batch: &mut WriteBatch,
+    mut keys: Vec<(IndexKey, Change)>,
+) -> Result<(), StoreError> {
     // Sorted keys go into the memtable from left to right, most of them beside the one before.
     keys.sort_unstable_by_key(|(key, _)| *key);
     let index = db.index()?;
@@ -97,16 +116,7 @@ pub(super) fn commit(
             Change::Remove => batch.single_delete_cf(index, key),
         }
     }
-    set_state(db, &mut batch, &state, &accounts)?;
-    let meta = counts.encode().ok_or(Damage::Meta("counts"))?;
-    batch.put_cf(db.meta()?, COUNTS_KEY, meta);
-    db.write(batch)?;
-    accounts.settle();
-    Ok(Written {
-        entries,
-        counts,
-        accounts,
-    })
+    Ok(())
 }
 
 /// Adds the changes of state and of accounts to the batch.

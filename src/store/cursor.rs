@@ -113,7 +113,7 @@ impl Cursor {
         rows: usize,
     ) -> Result<Found, StoreError> {
         if let State::New = self.state {
-            self.begin(hands.view, rows)?;
+            self.begin(hands, rows)?;
         }
         if let State::Walking { .. } = self.state
             && !self.walk(hands)?
@@ -173,8 +173,9 @@ impl Cursor {
         self.wants.matches(record, received)
     }
 
-    fn begin(&mut self, view: &View<'_>, rows: usize) -> Result<(), StoreError> {
-        self.state = match planner::start(view, &self.wants, self.until)? {
+    fn begin(&mut self, hands: &mut Hands<'_, '_>, rows: usize) -> Result<(), StoreError> {
+        let Hands { view, clock, .. } = hands;
+        self.state = match planner::start(view, &self.wants, self.until, clock)? {
             Start::Nothing => State::Listed,
             Start::Walk(next, last) => State::Walking {
                 next,

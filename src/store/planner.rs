@@ -7,7 +7,7 @@
 //! are bounds on places in the log; where few entries lie between them, the log is read instead.
 
 use super::{
-    budget::Clock,
+    budget::{Clock, PageBudget, RECORD_KEYS, SEEK_KEYS},
     cursor::Wants,
     error::{Damage, StoreError},
     keys::{Hit, KindDigest, Run, Secret, Table},
@@ -132,11 +132,17 @@ impl KindSet {
     }
 }
 
-/// Chooses how to find what is wanted among the entries up to `until`.
-pub(super) fn start(view: &View<'_>, wants: &Wants, until: Seq) -> Result<Start, StoreError> {
+/// Chooses how to find what is wanted among the entries up to `until`, and notes on `clock` what
+/// the choice itself cost.
+pub(super) fn start(
+    view: &View<'_>,
+    wants: &Wants,
+    until: Seq,
+    clock: &mut Clock,
+) -> Result<Start, StoreError> {
     let secret = view.secret();
     let plan = match wants {
-        Wants::Filter(filter) => return filtered(view, filter, until),
+        Wants::Filter(filter) => return filtered(view, filter, until, clock),
         Wants::Id(id) => {
             let (first, last) = Hit::of_id(id);
             let window = Window {
@@ -173,8 +179,13 @@ const fn everything(until: Seq) -> Window {
     }
 }
 
-fn filtered(view: &View<'_>, filter: &Filter, until: Seq) -> Result<Start, StoreError> {
-    let Some(window) = window(view, filter, until)? else {
+fn filtered(
+    view: &View<'_>,
+    filter: &Filter,
+    until: Seq,
+    clock: &mut Clock,
+) -> Result<Start, StoreError> {
+    let Some(window) = window(view, filter, until, clock)? else {
         return Ok(Start::Nothing);
     };
     let secret = view.secret();
@@ -192,7 +203,7 @@ fn filtered(view: &View<'_>, filter: &Filter, until: Seq) -> Result<Start, Store
     if plans.len() > 1 || is_short {
         let mut scored = Vec::with_capacity(plans.len());
         for plan in plans {
-            scored.push((score(view, &plan)?, plan));
+            scored.push((score(view, &plan, clock)?, plan));
         }
         // The sort is stable: of equals, the one named first in `candidates` stays first.
         scored.sort_by_key(|(score, _)| *score);
@@ -251,7 +262,12 @@ fn candidates(secret: &Secret, filter: &Filter) -> Vec<Vec<Range>> {
 }
 
 /// Bounds on what can match `filter`; `None` if nothing can.
-fn window(view: &View<'_>, filter: &Filter, until: Seq) -> Result<Option<Window>, StoreError> {
+fn window(
+    view: &View<'_>,
+    filter: &Filter,
+    until: Seq,
+    clock: &mut Clock,
+) -> Result<Option<Window>, StoreError> {
     let mut window = everything(until);
     if let Some(until) = filter.until() {
         window.first = Hit::before(until);
@@ -261,23 +277,29 @@ fn window(view: &View<'_>, filter: &Filter, until: Seq) -> Result<Option<Window>
     }
     let end = until.min(view.tail());
     if let Some(since) = filter.received_since() {
-        window.seq_min = first_received(view, since, end)?;
+        window.seq_min = first_received(view, since, end, clock)?;
     }
     if let Some(until) = filter.received_until()
         && until < Timestamp::MAX
     {
         let next = until.saturating_add(Duration::from_nanos(1));
-        window.seq_max = first_received(view, next, end)?.prev();
+        window.seq_max = first_received(view, next, end, clock)?.prev();
     }
     let is_empty = window.first > window.last || window.seq_min > window.seq_max;
     Ok((!is_empty).then_some(window))
 }
 
 /// The first entry up to `end` that was received at `time` or later, or the place behind `end`.
-fn first_received(view: &View<'_>, time: Timestamp, end: Seq) -> Result<Seq, StoreError> {
+fn first_received(
+    view: &View<'_>,
+    time: Timestamp,
+    end: Seq,
+    clock: &mut Clock,
+) -> Result<Seq, StoreError> {
     let (mut low, mut high) = (Seq::new(1), end.next());
     while low < high {
         let middle = Seq::new(low.get() + (high.get() - low.get()) / 2);
+        clock.note((SEEK_KEYS + RECORD_KEYS).into());
         let values = view.values(&[middle])?;
         let value = values.first().ok_or(Damage::Missing(middle))?;
         let entry = LogEntry::decode(value).map_err(|_| Damage::Malformed(middle))?;
@@ -292,7 +314,7 @@ fn first_received(view: &View<'_>, time: Timestamp, end: Seq) -> Result<Seq, Sto
 
 /// What reading a plan costs, in keys: what its ranges have in the span of time that is asked
 /// for, at most a year of it, extrapolated from the newest keys of a few ranges.
-fn score(view: &View<'_>, plan: &Plan) -> Result<u64, StoreError> {
+fn score(view: &View<'_>, plan: &Plan, noted: &mut Clock) -> Result<u64, StoreError> {
     let ranges = plan.ranges.len();
     if ranges == 0 {
         return Ok(0);
@@ -311,14 +333,20 @@ fn score(view: &View<'_>, plan: &Plan) -> Result<u64, StoreError> {
     };
     let mut source = Source::new(0..sample.ranges.len(), sample.window.first, SAMPLE_HITS);
     let mut keys = view.index(sample.order())?;
-    let mut clock = Clock::start(SAMPLE_TIME);
+    let mut clock = Clock::start(PageBudget {
+        cost_keys: SAMPLE_MAX_COST_KEYS,
+        time: SAMPLE_TIME,
+        ..PageBudget::default()
+    });
     let mut scan = Scan {
         plan: &sample,
         keys: &mut keys,
         clock: &mut clock,
         ahead_max: SAMPLE_HITS,
     };
-    if !source.fill(&mut scan)? {
+    let is_filled = source.fill(&mut scan)?;
+    noted.note(clock.cost_keys());
+    if !is_filled {
         return Ok(u64::MAX);
     }
     let hits = source.ready();
@@ -356,6 +384,9 @@ const SAMPLE_HITS: usize = 32;
 
 /// Time for one sample; a candidate that needs more is the last choice.
 const SAMPLE_TIME: Duration = Duration::from_millis(2);
+
+/// Cost of one sample, for the same reason. Eight runs of [`SAMPLE_HITS`] keys fit into it easily.
+const SAMPLE_MAX_COST_KEYS: u64 = 4_096;
 
 /// What each range of a plan costs for itself.
 const SEEK_SCORE: u64 = 4;

@@ -24,6 +24,8 @@ pub struct Page {
     pub entries: Vec<Arc<Entry>>,
     /// Whether there is nothing behind this page.
     pub done: bool,
+    /// What it cost, as [`PageBudget`] counts.
+    pub cost_keys: u64,
 }
 
 impl Store {
@@ -43,12 +45,13 @@ impl Store {
         let view = self.view();
         let mut hands = Hands {
             view: &view,
-            clock: Clock::start(budget.time),
+            clock: Clock::start(budget),
             keys: None,
         };
         let mut page = Page::default();
         let mut bytes_left = budget.bytes;
         loop {
+            page.cost_keys = hands.clock.cost_keys();
             let rows_left = budget.rows.saturating_sub(page.entries.len());
             if rows_left == 0 || bytes_left == 0 {
                 return Ok(page);
@@ -79,6 +82,7 @@ impl Store {
             }
             cursor.put_back(hits.get(looked_at..).unwrap_or_default());
             page.done = found == Found::All && cursor.is_empty();
+            page.cost_keys = hands.clock.cost_keys();
             if page.done || is_over || found == Found::OutOfTime {
                 return Ok(page);
             }
@@ -128,7 +132,9 @@ impl Store {
         let budget = PageBudget {
             rows: max,
             bytes: usize::MAX,
+            cost_keys: u64::MAX,
             time: Duration::MAX,
+            paced: false,
         };
         let mut cursor = Cursor::of(wants, Seq::MAX);
         Ok(self.page(&mut cursor, &|_| true, budget)?.entries)

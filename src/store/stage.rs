@@ -47,6 +47,10 @@ pub(super) struct Stage<'v> {
 /// Values of the state by their whole keys; those that are taken away are nothing.
 pub(super) type StateValues = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
+/// How the signer of a record that is here is vouched for by now; see
+/// [`Judge::vouched_now`](super::Judge::vouched_now).
+pub(super) type VouchedNow<'a> = dyn Fn(&Entry) -> Option<Vouched> + 'a;
+
 /// What a batch is made with.
 pub(super) struct Ground {
     /// Without space it takes no new entry.
@@ -145,11 +149,13 @@ impl<'v> Stage<'v> {
     /// # Source
     /// `mosaic-wire.md` sections 3 and 10: an address of a replaceable kind serves its latest
     /// timestamp, and of equal timestamps the larger ID. Section 9: the signer must be checked
-    /// before it may replace what another key signed.
+    /// before it may replace what another key signed. `vouched_now` is asked for what holds an
+    /// address: whoever signed it may have been revoked since, and then it is no obstacle.
     pub(super) fn offer(
         &mut self,
         entry: &Arc<Entry>,
         charges: &[Charge],
+        vouched_now: &VouchedNow<'_>,
     ) -> Result<Outcome, StoreError> {
         if !self.has_space {
             return Ok(Outcome::NoSpace);
@@ -164,14 +170,14 @@ impl<'v> Stage<'v> {
             }
             let entry = Arc::new(united(theirs, entry));
             if is_release {
-                return self.admit(&entry, Some(known), charges);
+                return self.admit(&entry, Some(known), charges, vouched_now);
             }
             return self.take(&entry, vec![known], charges);
         }
         if self.is_removed(&record.id())? {
             return Ok(Outcome::Removed);
         }
-        self.admit(entry, None, charges)
+        self.admit(entry, None, charges, vouched_now)
     }
 
     /// Takes a record, which was held as `known` before, by the rules of replacement.
@@ -180,6 +186,7 @@ impl<'v> Stage<'v> {
         entry: &Arc<Entry>,
         known: Option<Place>,
         charges: &[Charge],
+        vouched_now: &VouchedNow<'_>,
     ) -> Result<Outcome, StoreError> {
         let current = if is_replaceable(entry) {
             self.current(&entry.record.view().address())?
@@ -187,7 +194,8 @@ impl<'v> Stage<'v> {
             None
         };
         if let Some(current) = current.as_ref().map(Place::entry)
-            && let Some(refusal) = stays(current, entry)
+            && let Some(vouched) = vouched_now(current)
+            && let Some(refusal) = stays(current, vouched, entry)
         {
             return Ok(refusal);
         }
@@ -485,15 +493,16 @@ fn is_replaceable(entry: &Entry) -> bool {
     !entry.held && entry.record.view().kind().duplicates() == Duplicates::Replaceable
 }
 
-/// Why the current record of an address stays when `entry` is offered; `None` if it does not.
+/// Why the current record of an address, whose signer is vouched for by now as `vouched` says, stays
+/// when `entry` is offered; `None` if it does not.
 ///
 /// A vouched signer goes before one of whom nothing is known, whatever the order of their records:
 /// otherwise a forged record from the far future held the address for ever.
-fn stays(known: &Arc<Entry>, entry: &Entry) -> Option<Outcome> {
+fn stays(known: &Arc<Entry>, vouched: Vouched, entry: &Entry) -> Option<Outcome> {
     let (theirs, ours) = (known.record.view(), entry.record.view());
     let is_other_signer = theirs.signer() != ours.signer();
     let is_vouched = entry.vouched != Vouched::Unknown;
-    if is_other_signer && is_vouched && known.vouched == Vouched::Unknown {
+    if is_other_signer && is_vouched && vouched == Vouched::Unknown {
         return None;
     }
     // An ID starts with the timestamp, so this order is the rule for equal ones too.
@@ -505,14 +514,20 @@ fn stays(known: &Arc<Entry>, entry: &Entry) -> Option<Outcome> {
 
 /// The entry of a record that is here as `known` and comes again as `again`.
 fn united(known: &Entry, again: &Entry) -> Entry {
+    let held = known.held && again.held;
+    let charged = if held {
+        known.charged.to_vec()
+    } else {
+        usage::let_in(&known.charged)
+    };
     Entry {
         roles: known.roles.union(again.roles),
         vouched: match known.vouched {
             Vouched::Unknown => again.vouched,
             vouched => vouched,
         },
-        held: known.held && again.held,
-        charged: usage::union(&known.charged, again.charged.iter().copied()).into(),
+        held,
+        charged: usage::union(&charged, again.charged.iter().copied()).into(),
         ..again.clone()
     }
 }

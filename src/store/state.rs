@@ -3,7 +3,7 @@
 //! | first byte | then                     | value                                                |
 //! |------------|--------------------------|------------------------------------------------------|
 //! | 1 to 4     | key in that [`StateTable`] | whatever its owner wrote                           |
-//! | 128        | master key, 32 bytes     | MessagePack array: own and delivered, (records, bytes) each |
+//! | 128        | master key, 32 bytes     | MessagePack array: own, delivered and held, (records, bytes) each |
 //!
 //! Both follow from the log: the first from its acts, the second from its records.
 

@@ -20,6 +20,8 @@ pub struct LogPage {
     /// The last place that was looked at; the next page starts behind it. It may lie behind the
     /// last record, for not every entry is one.
     pub next: Seq,
+    /// What it cost, as [`PageBudget`] counts.
+    pub cost_keys: u64,
 }
 
 impl Store {
@@ -32,11 +34,12 @@ impl Store {
     /// [`StoreError`] if the disk fails or what it holds is damaged.
     pub fn read_log(&self, after: Seq, budget: PageBudget) -> Result<LogPage, StoreError> {
         let view = self.view();
-        let mut clock = Clock::start(budget.time);
+        let mut clock = Clock::start(budget);
         let mut log = view.log()?;
         let mut page = LogPage {
             entries: Vec::new(),
             next: after,
+            cost_keys: 0,
         };
         let mut bytes = 0;
         log.seek(&after.next().to_be_bytes());
@@ -58,6 +61,7 @@ impl Store {
             }
             log.step();
         }
+        page.cost_keys = clock.cost_keys();
         Ok(page)
     }
 }

@@ -15,6 +15,9 @@ pub enum Account {
     Own = 1,
     /// It was delivered to the user.
     Delivered = 2,
+    /// It waits to be delivered to the user, who must not learn of it: [`Delivered`](Self::Delivered)
+    /// once it is held no longer.
+    Held = 3,
 }
 
 impl Account {
@@ -28,6 +31,7 @@ impl Account {
         match byte {
             1 => Some(Self::Own),
             2 => Some(Self::Delivered),
+            3 => Some(Self::Held),
             _ => None,
         }
     }
@@ -79,13 +83,16 @@ pub struct Amount {
     pub bytes: u64,
 }
 
-/// What is stored on behalf of one user, held records included.
+/// What is stored on behalf of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// What the user published.
     pub own: Amount,
     /// What was delivered to the user.
     pub delivered: Amount,
+    /// What waits to be delivered to the user.
+    #[serde(default)]
+    pub held: Amount,
 }
 
 impl Usage {
@@ -95,6 +102,7 @@ impl Usage {
         match account {
             Account::Own => self.own,
             Account::Delivered => self.delivered,
+            Account::Held => self.held,
         }
     }
 
@@ -102,6 +110,7 @@ impl Usage {
         match account {
             Account::Own => &mut self.own,
             Account::Delivered => &mut self.delivered,
+            Account::Held => &mut self.held,
         }
     }
 
@@ -200,6 +209,18 @@ impl Accounts {
         }
         self.recent.insert(user, usage);
     }
+}
+
+/// For whom a record counts once it is held no longer.
+pub(super) fn let_in(held: &[Charged]) -> Vec<Charged> {
+    let delivered = held.iter().map(|charged| Charged {
+        account: match charged.account {
+            Account::Held => Account::Delivered,
+            account => account,
+        },
+        ..*charged
+    });
+    union(&[], delivered)
 }
 
 /// Each charge once, the first [`limits::CHARGED_MAX`] of them.

@@ -17,7 +17,7 @@ use super::{
     act::{Act, Acted},
     commit,
     counts::Counts,
-    entry::{Entry, Judgement, Outcome},
+    entry::{Entry, Judgement, Outcome, Vouched},
     error::StoreError,
     queue::{Bounds, PushError, Queue, Weight},
     stage::{Ground, Stage},
@@ -45,6 +45,12 @@ pub trait Judge: Send + 'static {
         context: &Self::Context,
         received: Timestamp,
     ) -> Judgement;
+
+    /// How the signer of a record that is here is vouched for by now; `None` where it was taken
+    /// back, so that the record counts for nothing, and no longer holds its address.
+    fn vouched_now(&self, known: &Entry) -> Option<Vouched> {
+        Some(known.vouched)
+    }
 
     /// The record was taken into the batch: from now on later records may be judged by it. If the
     /// batch cannot be written the store halts, and nothing is judged any more. A held record comes
@@ -417,7 +423,8 @@ impl<J: Judge> Works<J> {
         if is_ephemeral {
             return Ok(Outcome::Announced(self.judge.announce(&entry)));
         }
-        let outcome = stage.offer(&entry, &charges)?;
+        let vouched_now = |known: &Entry| self.judge.vouched_now(known);
+        let outcome = stage.offer(&entry, &charges, &vouched_now)?;
         if let Outcome::Stored(_) = outcome
             && !held
         {
@@ -432,7 +439,7 @@ impl<J: Judge> Works<J> {
         act: Act,
         received: Timestamp,
     ) -> Result<Acted, StoreError> {
-        let (acted, released) = stage.act(act, received)?;
+        let (acted, released) = stage.act(act, received, &|known| self.judge.vouched_now(known))?;
         for record in &released {
             self.judge.stored(record);
         }

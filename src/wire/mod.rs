@@ -45,9 +45,9 @@ pub use encrypted_key::{EncryptedKeyError, EncryptedSecretKey};
 pub use extension::{
     AdminCall, AdminReply, AdminRow, AdminValue, Body, BodyError, BodyRefusal, Dialback,
     DialbackAck, EXTENSION_APP, ExtensionReply, ExtensionRequest, Info, InfoLimits, InfoReply,
-    Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus,
-    ProbeTransport, Registration, RoleCondition, RoleOpen, RoleReport, RoleStatus, StreamRole,
-    Voucher, VoucherStatus,
+    InvitationCode, Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult,
+    ProbeStatus, ProbeTransport, Redeem, RedeemResult, Registration, RoleCondition, RoleOpen,
+    RoleReport, RoleStatus, StreamRole, UserReport, Voucher, VoucherStatus,
 };
 pub use filter::{Filter, FilterError};
 pub use filter_builder::FilterBuilder;

@@ -16,6 +16,8 @@ mod crash;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod reach;
 #[cfg(test)]
 mod real_input;
@@ -31,5 +33,7 @@ mod slow_reader;
 mod tcp;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod users;
 #[cfg(test)]
 mod vectors;

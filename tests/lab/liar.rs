@@ -144,6 +144,7 @@ impl InfoSource for NoInfo {
             registration: Registration::Closed,
             probes: true,
             now: Timestamp::now(),
+            you: None,
         }
     }
 }

@@ -192,6 +192,14 @@ fn merge_dev_defaults(merged: &mut Table) {
     insert(merged, "name", text("mosaicd DEV"));
     insert(merged, "listen", Value::Array(vec![text(DEV_LISTEN)]));
     insert(merged, "users.mode", text("open"));
+    for quota in [
+        "quotas.records",
+        "quotas.bytes",
+        "quotas.delivered_records",
+        "quotas.delivered_bytes",
+    ] {
+        insert(merged, quota, Value::Integer(0));
+    }
     insert(merged, "application.ids", text("any"));
     insert(merged, "application.submit", text("anyone"));
     for path in LIMITED {

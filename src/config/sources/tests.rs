@@ -1,6 +1,6 @@
 use super::*;
 use crate::base::{Role, RoleSet};
-use crate::config::{Applications, Submitters};
+use crate::config::{Applications, Joining, Quotas, Submitters};
 use crate::wire::SecretKey;
 
 fn sources(file: &Path) -> Sources {
@@ -35,7 +35,12 @@ fn an_empty_file_is_the_documented_defaults() {
     assert_eq!(config.mode, Mode::Public);
     assert_eq!(config.roles, RoleSet::ALL);
     assert_eq!(config.listen.len(), 2);
-    assert_eq!(config.users.open_max, None);
+    assert_eq!(config.users.joining, Joining::Closed);
+    assert_eq!(
+        config.quotas,
+        Quotas::default(),
+        "whom the operator lists is trusted"
+    );
     assert_eq!(config.applications, Applications::Listed(Vec::new()));
     assert_eq!(config.application_submitters, Submitters::Authenticated);
     assert_eq!(config.key_file, folder.path().join("server.key"));
@@ -158,7 +163,8 @@ fn the_command_line_overrides_the_environment_and_that_the_file() {
     assert_eq!(config.name, "command line = 1");
     assert_eq!(config.contact.as_deref(), Some("environment"));
     assert_eq!(config.terms.as_deref(), Some("file"));
-    assert_eq!(config.users.open_max, Some(5));
+    assert_eq!(config.users.joining, Joining::Open);
+    assert_eq!(config.users.open_max, 5);
     assert!(!config.inbox_public);
 }
 
@@ -232,7 +238,8 @@ fn development_opens_everything_on_this_machine() {
             .iter()
             .all(|address| address.ip().is_loopback())
     );
-    assert!(config.users.open_max.is_some());
+    assert_eq!(config.users.joining, Joining::Open);
+    assert_eq!(config.quotas, Quotas::default());
     assert_eq!(config.applications, Applications::Any);
     assert_eq!(config.application_submitters, Submitters::Anyone);
     assert_eq!(config.key_file, Path::new("/somewhere/server.key"));

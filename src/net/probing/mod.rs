@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::mpsc;
 
+use super::newcomers::Newcomers;
 use crate::base::limits::STREAM_PROBES_MAX;
 use crate::identity::Peer;
 use crate::session::{Answer, Ask, Event, Settings, Ticket};
 use crate::wire::{
     BodyRefusal, Dialback, DialbackAck, ProbeRequest, ProbeResult, ProbeStatus, ProbeTransport,
-    Voucher, VoucherStatus,
+    RedeemResult, Voucher, VoucherStatus,
 };
 
 /// How a peer came in. Addresses are canonical: an IPv4 address is never mapped into IPv6.
@@ -113,6 +114,11 @@ impl Answers {
         self.answer(Answer::Result(result));
     }
 
+    /// Tells what became of an invitation. Comes once.
+    pub fn redeemed(&self, result: RedeemResult) {
+        self.answer(Answer::Redeemed(result));
+    }
+
     /// Tells the peer that its request is refused as a whole, instead of a status.
     pub fn refused(&self, refusal: BodyRefusal) {
         self.answer(Answer::Refused(refusal));
@@ -151,6 +157,13 @@ impl fmt::Debug for Answers {
     }
 }
 
+/// Who answers what a stream asks.
+#[derive(Clone, Copy)]
+pub(super) struct Answerers<'a> {
+    pub(super) probing: &'a dyn Probing,
+    pub(super) newcomers: &'a dyn Newcomers,
+}
+
 /// What one stream asked for, on its way out and back.
 ///
 /// An ask is told of at most [`EVENTS_MAX`] times, and the session lets no more than
@@ -186,8 +199,15 @@ impl Asks {
         Self { sender, told }
     }
 
-    /// Hands an ask of the peer that came in as `arrival` says to `probing`.
-    pub(super) fn start(&self, ticket: Ticket, ask: Ask, arrival: &Arrival, probing: &dyn Probing) {
+    /// Hands an ask of the peer that came in as `arrival` says to who answers it.
+    pub(super) fn start(
+        &self,
+        ticket: Ticket,
+        ask: Ask,
+        arrival: &Arrival,
+        answerers: Answerers<'_>,
+    ) {
+        let Answerers { probing, newcomers } = answerers;
         let answers = Answers {
             ticket,
             told: self.sender.clone(),
@@ -200,6 +220,11 @@ impl Asks {
                 Ok(ack) => Answer::DialbackAck(ack),
                 Err(refusal) => Answer::Refused(refusal),
             }),
+            Ask::Redeem(redeem) => match arrival.peer {
+                Peer::Known(peer) => newcomers.redeem(peer, redeem, answers),
+                // The session asks for peers with a key alone; the drop of the answers says no.
+                Peer::Anonymous => {}
+            },
         }
     }
 

@@ -12,6 +12,13 @@ use crate::wire::{
     QueryId, ResultCode, ServerMessage,
 };
 
+fn answerers(behind: &Behind) -> Answerers<'_> {
+    Answerers {
+        probing: &*behind.probing,
+        newcomers: &*behind.ingest,
+    }
+}
+
 fn request() -> ProbeRequest {
     ProbeRequest {
         nonce: Nonce::from_bytes([5; 16]),
@@ -106,7 +113,7 @@ async fn no_more_answers_pass_than_an_ask_may_have_and_then_its_end() {
     let ticket = ticket(&behind);
     let mut asks = Asks::new();
     let ask = Ask::Probe(Box::new(request()));
-    asks.start(ticket, ask, &behind.arrival(), &*behind.probing);
+    asks.start(ticket, ask, &behind.arrival(), answerers(&behind));
     let (.., answers) = behind.probing.next().await;
     for _ in 0..100 {
         answers.status(status(ProbeCode::Busy));
@@ -126,7 +133,7 @@ async fn the_channel_has_room_for_all_that_may_be_under_way_while_nobody_takes_a
     let mut asks = Asks::new();
     for _ in 0..STREAM_PROBES_MAX {
         let ask = Ask::Probe(Box::new(request()));
-        asks.start(ticket, ask, &behind.arrival(), &*behind.probing);
+        asks.start(ticket, ask, &behind.arrival(), answerers(&behind));
         let (.., answers) = behind.probing.next().await;
         answers.status(status(ProbeCode::Accepted));
         answers.result(result());

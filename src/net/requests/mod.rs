@@ -7,6 +7,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
+use super::effort::{Effort, Spent};
 use super::gets::Gets;
 use super::live;
 use super::readers::ReaderPanicked;
@@ -41,6 +42,8 @@ pub(super) struct Source {
     pub(super) fanout: Fanout,
     /// Records a request without a limit delivers.
     pub(super) results_max: u32,
+    /// Records a request may look at without delivering them.
+    pub(super) scan_max: u32,
 }
 
 /// What a read has to tell its stream.
@@ -79,7 +82,10 @@ pub(super) enum Stop {
     Gone,
     /// More would be delivered than is allowed.
     #[error("the request matches more than is delivered")]
-    TooOpen,
+    TooMany,
+    /// More would be looked at than is allowed.
+    #[error("the request looks at more than is allowed: {0}")]
+    TooWide(Spent),
     /// The store could not be read.
     #[error("the store could not be read")]
     Store(#[from] StoreError),
@@ -196,7 +202,7 @@ impl Told {
 impl Request {
     async fn run(self, request: ReadRequest) {
         let outcome = match request {
-            ReadRequest::Get(references) => Gets::new(references).run(&self).await,
+            ReadRequest::Get(references) => Gets::new(references).run(&self, self.effort()).await,
             ReadRequest::Query { filter, limit } => self.query(filter, limit).await,
             ReadRequest::Subscribe { filter, limit } => self.subscribe(filter, limit).await,
         };
@@ -228,6 +234,11 @@ impl Request {
         Stored::new(filter, limit, until).run(self).await?;
         self.place().await?.send(News::LocallyComplete);
         live::follow(self, &mut subscription).await
+    }
+
+    /// Nothing done yet, and what a read may do.
+    pub(super) fn effort(&self) -> Effort {
+        Effort::new(self.source.scan_max)
     }
 
     /// Waits until the peer may read on, and then for a place for the page.
@@ -285,7 +296,10 @@ impl Stop {
     fn result(&self) -> Option<ResultCode> {
         match self {
             Self::Gone => None,
-            Self::TooOpen => Some(ResultCode::TooOpen),
+            Self::TooMany | Self::TooWide(_) => {
+                tracing::debug!(why = %self, "a read is too open");
+                Some(ResultCode::TooOpen)
+            }
             Self::Store(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "a read failed");
                 Some(ResultCode::TemporaryError)

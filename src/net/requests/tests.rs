@@ -7,7 +7,8 @@ use crate::base::{Role, RoleSet};
 use crate::policy::testing::{NOW, Person};
 use crate::session;
 use crate::wire::{
-    Address, ClientMessage, FilterBuilder, Kind, QueryId, RecordBuilder, Reference, Timestamp,
+    Address, Attestation, ClientMessage, FilterBuilder, KeyMarker, KeyScheduleBuilder, Kind,
+    ListedKey, QueryId, RecordBuilder, Reference, SecretKey, Timestamp,
 };
 
 /// The reads of one stream, and the requests that a session made for it.
@@ -329,6 +330,63 @@ async fn nothing_is_shown_of_a_role_that_shuts_not_even_what_waits_in_a_mailbox(
     behind.put_under(Role::Outbox, &all[4..5]);
     behind.put_under(Role::Application, &all[5..]);
     assert_eq!(ids(&reads.records(1).await), ids(&all[5..]));
+}
+
+/// Alice's key schedule of that moment, with one subkey on it.
+fn schedule(nanos: u64, subkey: &SecretKey, marker: KeyMarker) -> Record {
+    let attestation = Attestation::sign(subkey, Person::Alice.key());
+    KeyScheduleBuilder::new(Person::Alice.key())
+        .list(marker, ListedKey::Signing(attestation))
+        .and_then(|schedule| Ok(schedule.into_record().unwrap()))
+        .unwrap()
+        .timestamp(Timestamp::from_nanos(nanos).unwrap())
+        .sign(&Person::Alice.secret())
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_revoked_key_signed_is_let_out_on_no_path_not_even_from_a_mailbox_until_it_is_taken_back()
+ {
+    let behind = Arc::new(Behind::new());
+    let subkey = SecretKey::from_seed([9; 32]);
+    let signed = |nanos: u64, signer: &SecretKey| {
+        RecordBuilder::new(kind(), Person::Alice.key())
+            .timestamp(Timestamp::from_nanos(nanos).unwrap())
+            .sign(signer)
+            .unwrap()
+    };
+    let [first, second, third] = [1, 2, 3].map(|nanos| signed(nanos, &subkey));
+    let good = signed(4, &Person::Alice.secret());
+    let directory = &behind.directory;
+    directory.learn(&schedule(10, &subkey, KeyMarker::ActiveSigning));
+    behind.put(std::slice::from_ref(&first));
+
+    let mut live = Reads::new(&behind, 1_000);
+    live.start(&subscribe(0));
+    assert_eq!(ids(&live.records(1).await), [id(&first)]);
+    live.expect_complete().await;
+    // The channel is full from here on, so that what is published next stays in the mailbox.
+    let blocker = live.requests.sender.clone();
+    let permits = blocker.reserve_many(STREAM_PAGES_MAX).await.unwrap();
+    behind.put(&[second]);
+    let revoked = KeyMarker::Revoked(good.view().timestamp());
+    directory.learn(&schedule(20, &subkey, revoked));
+    drop(permits);
+    behind.put(&[third, good.clone()]);
+    assert_eq!(ids(&live.records(1).await), [id(&good)]);
+
+    let mut reads = Reads::new(&behind, 1_000);
+    let by_address = get(vec![Reference::Address(first.view().address())]);
+    let asks = [get(vec![id(&first)]), by_address, query(0)];
+    for (message, found) in asks.iter().zip([0, 0, 1]) {
+        reads.start(message);
+        assert_eq!(reads.all().await.0.len(), found, "{message:?}");
+    }
+    directory.learn(&schedule(30, &subkey, KeyMarker::OutOfUse(None)));
+    for (message, found) in asks.iter().zip([1, 1, 4]) {
+        reads.start(message);
+        assert_eq!(reads.all().await.0.len(), found, "{message:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

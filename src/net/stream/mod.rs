@@ -10,9 +10,11 @@ use bytes::Bytes;
 use tokio::time::{sleep_until, timeout};
 
 use super::link::{Broken, LinkReader, LinkWriter};
+use super::newcomers::Newcomers;
 use super::operating::{self, Orders};
 use super::outbox::Outbox;
-use super::probing::{self, Arrival, Asks, Probing};
+use super::probing::{self, Answerers, Arrival, Asks, Probing};
+use super::readers::Lane;
 use super::requester::Requester;
 use super::requests::{Requests, Told};
 use super::services::InfoSource;
@@ -22,8 +24,9 @@ use super::submissions::{Submission, Submissions};
 use super::toll::Toll;
 use crate::base::Role;
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
+use crate::identity::Peer;
 use crate::session::{self, Action, Event, Ticket, Verdict};
-use crate::wire::ResultCode;
+use crate::wire::{InfoReply, ResultCode};
 
 /// One stream: its transport, its session, and what it has under way.
 pub(super) struct Stream<R, W> {
@@ -45,6 +48,7 @@ pub(super) struct Context {
     pub(super) toll: Arc<Toll>,
     pub(super) info: Arc<dyn InfoSource>,
     pub(super) probing: Arc<dyn Probing>,
+    pub(super) newcomers: Arc<dyn Newcomers>,
 }
 
 impl Context {
@@ -82,10 +86,14 @@ struct Driver<R, W> {
     rests_until: Option<Instant>,
     /// INFO requests: a few bytes ask for many, so each waits until its reply has room.
     infos: VecDeque<Ticket>,
+    /// The reply to one of them, while it is put together.
+    informing: Option<Informing>,
     ended: Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>,
     hears: Hears,
     parting: Option<Parting>,
 }
+
+type Informing = Pin<Box<dyn Future<Output = (Ticket, InfoReply)> + Send>>;
 
 /// What still comes from the peer.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,6 +124,7 @@ enum Woken {
     Submitted(Vec<(Ticket, ResultCode)>),
     Asked(probing::Told),
     Ordered(operating::Told),
+    Informed(Ticket, Box<InfoReply>),
     Signal(Signal),
     Rested,
     Deadline,
@@ -133,6 +142,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
             events: VecDeque::new(),
             rests_until: None,
             infos: VecDeque::new(),
+            informing: None,
             ended,
             hears: Hears::Bytes,
             parting: None,
@@ -184,6 +194,9 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             results = submissions.next() => Woken::Submitted(results),
             told = asks.next(), if has_room => Woken::Asked(told),
             told = orders.next(), if has_room => Woken::Ordered(told),
+            (ticket, reply) = informed(&mut self.informing), if has_room => {
+                Woken::Informed(ticket, Box::new(reply))
+            }
             signal = signals.next() => Woken::Signal(signal),
             () = sleep_to(rests_until), if rests_until.is_some() => Woken::Rested,
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
@@ -212,6 +225,11 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             }
             Woken::Asked(told) => self.tell(told.into_event()),
             Woken::Ordered(told) => self.tell(told.into_event()),
+            Woken::Informed(ticket, reply) => {
+                self.informing = None;
+                let reply = *reply;
+                self.tell(Event::Info { ticket, reply });
+            }
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
             Woken::Signal(Signal::Banned) => {
                 if let Some(result) = self.stream.context.toll.banned() {
@@ -245,7 +263,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         }
     }
 
-    /// Hands over what was read and answers INFO, as long as the session wants it and its answers
+    /// Hands over what was read and answers INFO, one at a time, as long as the session wants it and its answers
     /// have room.
     fn feed(&mut self) {
         while self.parting.is_none() && self.wants_bytes() {
@@ -259,13 +277,18 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             self.tell(Event::Bytes(bytes));
         }
         // After the bytes: what they ask must not wait for the next thing to wake us.
-        while self.parting.is_none() && self.outbox.has_room() {
+        while self.parting.is_none() && self.informing.is_none() && self.outbox.has_room() {
             let Some(ticket) = self.infos.pop_front() else {
                 break;
             };
             let context = &self.stream.context;
-            let reply = context.info.info(&context.arrival);
-            self.tell(Event::Info { ticket, reply });
+            match context.arrival.peer {
+                Peer::Anonymous => {
+                    let reply = context.info.info(&context.arrival);
+                    self.tell(Event::Info { ticket, reply });
+                }
+                Peer::Known(_) => self.informing = Some(Box::pin(context.inform(ticket))),
+            }
         }
         if self.hears == Hears::End && self.inbox.is_empty() && self.parting.is_none() {
             self.hears = Hears::Nothing;
@@ -305,6 +328,12 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     fn carry_out(&mut self, action: Action) {
         let stream = &mut self.stream;
         match action {
+            Action::Greeted => {
+                let context = &stream.context;
+                if let Peer::Known(peer) = context.arrival.peer {
+                    context.newcomers.greeted(peer);
+                }
+            }
             Action::Send(bytes) => self.outbox.push(bytes),
             Action::SendRecord { header, record } => {
                 self.outbox.push(Bytes::copy_from_slice(&header));
@@ -345,8 +374,12 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             }
             Action::Ask { ticket, ask } => {
                 let context = &stream.context;
+                let answerers = Answerers {
+                    probing: &*context.probing,
+                    newcomers: &*context.newcomers,
+                };
                 let asks = &stream.asks;
-                asks.start(ticket, ask, &context.arrival, &*context.probing);
+                asks.start(ticket, ask, &context.arrival, answerers);
             }
             Action::Operate { ticket, order } => stream.orders.start(ticket, order),
             Action::StopReading => {
@@ -403,6 +436,41 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         }
         self.stream.writer.finish();
         (&mut self.ended).await
+    }
+}
+
+impl Context {
+    /// The reply to an INFO request of a peer with a key, with what is kept for its master.
+    fn inform(&self, ticket: Ticket) -> impl Future<Output = (Ticket, InfoReply)> + Send + 'static {
+        let info = Arc::clone(&self.info);
+        let arrival = Arc::clone(&self.arrival);
+        let requester = Arc::clone(&self.requester);
+        async move {
+            requester.refresh().await;
+            let you = match requester.master() {
+                Some(master) => {
+                    let info = Arc::clone(&info);
+                    let asked = requester
+                        .readers()
+                        .run(Lane::Short, move || info.of_user(&master));
+                    asked.await.ok().flatten()
+                }
+                None => None,
+            };
+            let reply = InfoReply {
+                you,
+                ..info.info(&arrival)
+            };
+            (ticket, reply)
+        }
+    }
+}
+
+/// Waits for the reply that is being put together; for good if there is none.
+async fn informed(informing: &mut Option<Informing>) -> (Ticket, InfoReply) {
+    match informing {
+        Some(reply) => reply.await,
+        None => std::future::pending().await,
     }
 }
 

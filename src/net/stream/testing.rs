@@ -48,6 +48,7 @@ impl Driven {
                 requester,
                 info: behind.services().info,
                 probing: behind.services().probing,
+                newcomers: Arc::clone(&behind.ingest) as Arc<_>,
             },
         };
         Self {

@@ -220,7 +220,7 @@ async fn a_connection_is_told_of_with_its_key_when_it_comes_and_once_when_it_goe
     let mut peer = running.connect(Some(&known)).await;
     peer.greet().await;
     assert_eq!(
-        *running.behind.ingest.arrived.lock().unwrap(),
+        *running.behind.ingest.greeted.lock().unwrap(),
         [known.public()]
     );
     let came = Told::Connected(0, peer.address, Some(LOCAL));

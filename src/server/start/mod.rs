@@ -1,7 +1,7 @@
 //! Building every part of a server, in the order in which they depend on each other.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -16,20 +16,20 @@ use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
 use super::live::{self, Live, Reloaded};
+use super::moderation::{Acquaintances, ModerationDesk};
 use super::operator::{self, Gates, Operators, Tools};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
 };
-use super::registrar::{Arrivals, Registrar};
 use super::schedule_source::StoreSchedules;
-use super::served::ServedUsers;
-use super::shutdown::{Order, Parts};
+use super::shutdown::{Desks, Order, Parts};
+use super::users::{Newcomers, Registrar, UserDesk, UserRegistry, UserRules};
 use crate::base::RoleSet;
-use crate::config::{Applications, Config, Mode, Submitters};
+use crate::config::{Applications, Config, InboxModeration, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
 use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Moderation, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
 use crate::store::{Store, StoreError, StoreOptions, Writer};
@@ -45,7 +45,9 @@ pub struct Server {
     transports: Vec<ProbeTransport>,
     key: PublicKey,
     open_roles: RoleSet,
-    live: Arc<Live>,
+    live: Weak<Live>,
+    users: Weak<UserDesk>,
+    moderation: Weak<ModerationDesk>,
     order: watch::Sender<Option<Order>>,
     end: watch::Receiver<Option<Result<(), EndError>>>,
     #[expect(
@@ -98,11 +100,16 @@ impl Server {
 
         let (order, orders) = watch::channel(None);
         let (ended, end) = watch::channel(None);
+        let desks = core.desks;
+        let live = Arc::downgrade(&desks.live);
+        let users = Arc::downgrade(&desks.users);
+        let moderation = Arc::downgrade(&desks.moderation);
         let parts = Parts {
             listener,
             side_tasks,
-            arrivals: core.arrivals,
+            newcomers: core.newcomers,
             stage: core.stage,
+            desks,
             writer: core.writer,
             store: core.store,
         };
@@ -113,7 +120,9 @@ impl Server {
             transports: sockets(&config).map(|(_, transport)| transport).collect(),
             key: public,
             open_roles,
-            live: core.live,
+            live,
+            users,
+            moderation,
             order,
             end,
             supervisor,
@@ -142,6 +151,19 @@ impl Server {
     #[must_use]
     pub const fn open_roles(&self) -> RoleSet {
         self.open_roles
+    }
+
+    /// The operator's orders about users and invitations; `None` once the server has ended. Not to
+    /// be kept: it keeps the store open.
+    #[must_use]
+    pub fn users(&self) -> Option<Arc<UserDesk>> {
+        self.users.upgrade()
+    }
+
+    /// The operator's orders about records; `None` once the server has ended. Not to be kept either.
+    #[must_use]
+    pub fn moderation(&self) -> Option<Arc<ModerationDesk>> {
+        self.moderation.upgrade()
     }
 
     /// Stops the server within `deadline` and returns when it has ended: new connections are
@@ -173,7 +195,7 @@ impl Server {
     /// # Errors
     /// [`ReloadError`]; everything is as it was.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
-        let live = Arc::clone(&self.live);
+        let live = self.live.upgrade().ok_or(ReloadError::Ended)?;
         let reloaded = spawn_blocking(move || live.reload());
         Ok(reloaded.await.map_err(|_| ReloadError::Panicked)??)
     }
@@ -247,7 +269,6 @@ struct Core {
     store: Store,
     fanout: Fanout,
     directory: Arc<Directory>,
-    live: Arc<Live>,
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
     /// The gate of those whom Tor may have brought.
@@ -257,7 +278,8 @@ struct Core {
     admission: Admission,
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
-    arrivals: Arc<Arrivals>,
+    newcomers: Arc<Newcomers>,
+    desks: Desks,
 }
 
 impl Core {
@@ -266,11 +288,9 @@ impl Core {
         let store = open_store(&config)?;
         let fanout = Fanout::new(store.tail());
         let directory = Arc::new(Directory::new(Arc::new(StoreSchedules::new(store.clone()))));
-        let users = Arc::new(ServedUsers::new(
-            &config.users,
-            registered(&config, &store)?,
-        ));
-        let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&users))));
+        let registry = Arc::new(registry(&config, &store)?);
+        let acquaintances = Arc::new(Acquaintances::new(store.clone()));
+        let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&registry))));
         let now = Timestamp::now();
         let gates = sockets(&config);
         let gates: Vec<_> = gates.map(|_| Arc::new(gate(&config, now))).collect();
@@ -279,11 +299,13 @@ impl Core {
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
             directory: Arc::clone(&directory),
+            users: Arc::clone(&registry),
+            acquaintances: Arc::clone(&acquaintances),
             fanout: fanout.clone(),
         };
         let writer = Writer::spawn(store.clone(), judge).map_err(ServerError::Writer)?;
         let registrar = Arc::new(Registrar {
-            users: Arc::clone(&users),
+            users: Arc::clone(&registry),
             directory: Arc::clone(&directory),
             writer: writer.clone(),
         });
@@ -294,18 +316,23 @@ impl Core {
         let sink = move |checked| to_writer.hand_on(checked);
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
-        let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
         let limits = operator::restore(&store, &admission.bans, &all_gates);
         let live = Arc::new(Live::new(live::Sources {
             config: Arc::clone(&config),
             rules,
-            users: Arc::clone(&users),
+            users: Arc::clone(&registry),
             store: store.clone(),
             rates: Arc::clone(&rates),
             limits: limits.map_err(|source| unreadable(&config, source))?,
         }));
+        let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
+        let users = Arc::new(users);
+        let moderation =
+            ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
+        let newcomers =
+            Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
         let operators = Operators::new(Tools {
             key,
             started: now,
@@ -316,13 +343,12 @@ impl Core {
             bans: Arc::clone(&admission.bans),
             gates: all_gates,
         });
-        let info = Info::new(Arc::clone(&live), key, users, rates, now);
+        let info = Info::new(Arc::clone(&live), key, Arc::clone(&users), rates, now);
         Ok(Self {
             config,
             store,
             fanout,
             directory,
-            live,
             gates,
             brought,
             operators: Arc::new(operators),
@@ -330,7 +356,12 @@ impl Core {
             admission,
             writer,
             stage: Arc::new(stage),
-            arrivals: Arc::new(arrivals),
+            newcomers: Arc::new(newcomers),
+            desks: Desks {
+                users,
+                moderation: Arc::new(moderation),
+                live,
+            },
         })
     }
 
@@ -349,8 +380,8 @@ impl Core {
     fn settings(&self, gate: Arc<Gate>) -> Arc<Settings> {
         Arc::new(Settings {
             gate,
-            rules: Arc::clone(self.live.rules()),
-            refuse_wide_filters: false,
+            rules: Arc::clone(&self.desks.live.rules),
+            refuse_wide_filters: self.config.limits.refuse_wide_filters,
         })
     }
 
@@ -402,9 +433,10 @@ impl Core {
                 directory: Arc::clone(&self.directory),
                 ingest: Arc::new(Pipeline {
                     stage: Arc::clone(&self.stage),
-                    arrivals: Arc::clone(&self.arrivals),
                 }),
+                newcomers: Arc::clone(&self.newcomers) as Arc<_>,
                 query_results_max: self.config.limits.query_results,
+                query_scan_max: self.config.limits.query_scan,
             }),
             info: Arc::clone(&self.info) as Arc<_>,
             probing,
@@ -426,7 +458,7 @@ fn sockets(config: &Config) -> impl Iterator<Item = (SocketAddr, ProbeTransport)
 fn open_store(config: &Config) -> Result<Store, ServerError> {
     data::make_private_folder(&config.data_dir)?;
     let path = data::store_folder(&config.data_dir);
-    let users_max = config.users.open_max.unwrap_or(0);
+    let users_max = config.users.open_max;
     let options = StoreOptions {
         free_space_floor_bytes: config.free_space_floor_bytes,
         users_max: u64::try_from(users_max).unwrap_or(u64::MAX),
@@ -435,8 +467,9 @@ fn open_store(config: &Config) -> Result<Store, ServerError> {
     Store::open(&path, options).map_err(|source| ServerError::Store { path, source })
 }
 
-fn registered(config: &Config, store: &Store) -> Result<Vec<PublicKey>, ServerError> {
-    store.users().map_err(|source| unreadable(config, source))
+fn registry(config: &Config, store: &Store) -> Result<UserRegistry, ServerError> {
+    let registry = UserRegistry::load(store, UserRules::of(config));
+    registry.map_err(|source| unreadable(config, source))
 }
 
 fn unreadable(config: &Config, source: StoreError) -> ServerError {
@@ -447,10 +480,15 @@ fn unreadable(config: &Config, source: StoreError) -> ServerError {
 }
 
 /// What the configuration says of the roles.
-pub(super) fn rules(config: &Config, served: Arc<ServedUsers>) -> Rules {
+pub(super) fn rules(config: &Config, served: Arc<UserRegistry>) -> Rules {
     Rules {
         served,
         inbox_public: config.inbox_public,
+        moderation: match config.inbox_moderation {
+            InboxModeration::Off => Moderation::Off,
+            InboxModeration::HoldStrangers => Moderation::HoldStrangers,
+            InboxModeration::HoldAll => Moderation::HoldAll,
+        },
         applications: AppRules {
             apps: match &config.applications {
                 Applications::Any => Apps::Any,

@@ -1,4 +1,4 @@
-//! Requests of the extension set: ROLE OPEN, INFO, and the tests of reachability.
+//! Requests of the extension set: ROLE OPEN, INFO, REDEEM, and the tests of reachability.
 
 use super::{Next, Open, Stance, unrecognized};
 use crate::base::Role;
@@ -9,7 +9,7 @@ use crate::session::fault::Fault;
 use crate::session::output::Output;
 use crate::wire::{
     AdminCall, Body as _, BodyRefusal, Dialback, ExtensionRequest, Info, InfoReply, ProbeRequest,
-    ResultCode, RoleOpen, RoleStatus, StreamRole, Voucher,
+    Redeem, RedeemResult, ResultCode, RoleOpen, RoleStatus, StreamRole, Voucher,
 };
 
 impl Open {
@@ -26,7 +26,7 @@ impl Open {
         }
     }
 
-    /// Tells the peer part of the answer to a probe, a voucher or a dial-back.
+    /// Tells the peer part of the answer to a probe, a voucher, a dial-back or an invitation.
     pub(in crate::session) fn answered(
         &mut self,
         ticket: Ticket,
@@ -36,7 +36,7 @@ impl Open {
         self.asks.answer(ticket, answer, output);
     }
 
-    /// Takes note that nothing more comes of a probe, a voucher or a dial-back.
+    /// Takes note that nothing more comes of one of those.
     pub(in crate::session) fn ask_ended(&mut self, ticket: Ticket, output: &mut Output) {
         self.asks.end(ticket, output);
     }
@@ -73,6 +73,8 @@ impl Open {
             AdminCall::KIND => {
                 return self.admin(request, connection, output);
             }
+            Redeem::KIND => Redeem::decode(&request.body)
+                .map(|redeem| self.redeem(redeem, request_id, connection, output)),
             // Synchronisation has no code here yet.
             _ => return unrecognized(),
         };
@@ -89,6 +91,24 @@ impl Open {
         let ticket = output.ticket();
         self.infos.push((ticket, request_id));
         output.push(Action::Info { ticket });
+    }
+
+    /// Hands an invitation on. Only a key can become a user's.
+    fn redeem(
+        &mut self,
+        redeem: Redeem,
+        request_id: u16,
+        connection: &Connection,
+        output: &mut Output,
+    ) {
+        if connection.peer().key().is_some() {
+            return self.asks.start(Ask::Redeem(redeem), request_id, output);
+        }
+        let refused = RedeemResult {
+            result: ResultCode::RequiresAuthentication,
+            why: Some("an invitation is for a key; connect with yours".to_owned()),
+        };
+        output.push(Action::Send(refused.encode(request_id)));
     }
 
     fn role_open(

@@ -386,7 +386,12 @@ fn check_submission(bytes: Bytes, connection: &Connection) -> Result<Record, Fau
 
 fn hello(apps: &[u32], connection: &Connection, output: &mut Output) -> Next {
     let (result, apps) = match connection.hello(apps) {
-        Hello::First(greeting) => (ResultCode::Success, greeting.apps.to_vec()),
+        Hello::First(greeting) => {
+            if connection.peer().key().is_some() {
+                output.push(Action::Greeted);
+            }
+            (ResultCode::Success, greeting.apps.to_vec())
+        }
         // Nothing new is granted; a list would make much of a short message.
         Hello::Again => (ResultCode::Duplicate, Vec::new()),
         Hello::TooLate => return Next::Close(None),

@@ -5,8 +5,8 @@ use crate::base::limits;
 use crate::session::{Answer, Ask};
 use crate::wire::{
     Body, BodyRefusal, Dialback, DialbackAck, ExtensionReply, ExtensionRequest, Nonce, ProbeCode,
-    ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus, ProbeTransport, RoleOpen,
-    RoleStatus, Signature, StreamRole, Voucher, VoucherStatus,
+    ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus, ProbeTransport, Redeem,
+    RedeemResult, RoleOpen, RoleStatus, Signature, StreamRole, Voucher, VoucherStatus,
 };
 
 const REQUEST_ID: u16 = 77;
@@ -84,8 +84,18 @@ fn refusal() -> BodyRefusal {
     }
 }
 
-/// The three asks, as messages and as what the driver is given.
-fn asks() -> [(Bytes, Ask); 3] {
+fn redeem() -> Redeem {
+    Redeem {
+        code: "a code".to_owned(),
+    }
+}
+
+fn redeemed(result: ResultCode) -> RedeemResult {
+    RedeemResult { result, why: None }
+}
+
+/// The four asks, as messages and as what the driver is given.
+fn asks() -> [(Bytes, Ask); 4] {
     [
         (probe().encode(REQUEST_ID), Ask::Probe(Box::new(probe()))),
         (
@@ -93,6 +103,7 @@ fn asks() -> [(Bytes, Ask); 3] {
             Ask::Vouch(Box::new(voucher())),
         ),
         (dialback().encode(REQUEST_ID), Ask::Dialback(dialback())),
+        (redeem().encode(REQUEST_ID), Ask::Redeem(redeem())),
     ]
 }
 
@@ -106,11 +117,13 @@ fn answers() -> Vec<Answer> {
         Answer::Result(result(ProbeOutcome::Ok)),
         Answer::DialbackAck(ack()),
         Answer::Refused(refusal()),
+        Answer::Redeemed(redeemed(ResultCode::Success)),
     ]
 }
 
+/// With a peer that has a key: an invitation is for one.
 fn talk() -> Talk {
-    Talk::greeted(&anonymous(settings()))
+    Talk::greeted(&known(settings()))
 }
 
 /// Sends an ask that must be handed on as it is.
@@ -166,7 +179,7 @@ fn a_probe_is_handed_on_and_answered_with_its_status_and_its_result() {
 
 #[test]
 fn a_voucher_is_handed_on_and_answered_with_its_status_and_its_result() {
-    let [_, voucher, _] = asks();
+    let [_, voucher, ..] = asks();
     let mut talk = talk();
     let ticket = ask(&mut talk, &voucher);
     let status = voucher_status(ProbeCode::Accepted);
@@ -180,7 +193,7 @@ fn a_voucher_is_handed_on_and_answered_with_its_status_and_its_result() {
 
 #[test]
 fn a_dialback_is_handed_on_and_acknowledged_or_refused() {
-    let [.., dialback] = asks();
+    let [.., dialback, _] = asks();
     let mut talk = talk();
     let ticket = ask(&mut talk, &dialback);
     let said = answered(&mut talk, ticket, Answer::DialbackAck(ack()));
@@ -207,8 +220,8 @@ fn asks_under_way_at_once_keep_their_request_ids_apart() {
 #[test]
 fn answers_that_are_not_the_asks_or_come_out_of_turn_are_not_sent() {
     // What may come first, and what may come after it, by place in `answers`.
-    let first: [&[usize]; 3] = [&[0, 1, 6], &[2, 3, 6], &[5, 6]];
-    let second: [&[(usize, usize)]; 3] = [&[(0, 4)], &[(2, 4)], &[]];
+    let first: [&[usize]; 4] = [&[0, 1, 6], &[2, 3, 6], &[5, 6], &[6, 7]];
+    let second: [&[(usize, usize)]; 4] = [&[(0, 4)], &[(2, 4)], &[], &[]];
     for (place, message) in asks().iter().enumerate() {
         for (one, answer) in answers().into_iter().enumerate() {
             for (two, next) in answers().into_iter().enumerate() {
@@ -231,7 +244,12 @@ fn answers_that_are_not_the_asks_or_come_out_of_turn_are_not_sent() {
 
 #[test]
 fn an_ask_that_ends_without_an_answer_is_a_temporary_error() {
-    let replies = [ProbeStatus::KIND, VoucherStatus::KIND, DialbackAck::KIND];
+    let replies = [
+        ProbeStatus::KIND,
+        VoucherStatus::KIND,
+        DialbackAck::KIND,
+        RedeemResult::KIND,
+    ];
     for (message, kind) in asks().iter().zip(replies) {
         let mut talk = talk();
         let ticket = ask(&mut talk, message);
@@ -308,6 +326,7 @@ fn a_body_that_does_not_decode_is_answered_by_that_types_reply_and_nothing_else_
         (ProbeRequest::KIND, ProbeStatus::KIND),
         (Voucher::KIND, VoucherStatus::KIND),
         (Dialback::KIND, DialbackAck::KIND),
+        (Redeem::KIND, RedeemResult::KIND),
     ];
     for (kind, reply) in kinds {
         for body in [&[][..], &[0xC0], &[0x80], &[0x81, 0xA5, b'n']] {
@@ -348,7 +367,7 @@ fn asks_work_on_a_stream_that_is_bound_and_on_a_listener_without_roles() {
         let status = RoleStatus::decode(&reply(&said).body).unwrap();
         assert_eq!(status.result, ResultCode::Success);
         ask(&mut bound, message);
-        ask(&mut Talk::greeted(&anonymous(without_roles())), message);
+        ask(&mut Talk::greeted(&known(without_roles())), message);
     }
 }
 
@@ -380,4 +399,26 @@ fn a_listener_without_roles_refuses_reads_and_submissions_without_asking_anybody
     let record = &records(1)[0];
     let said = talk.send(&submission(record.bytes()));
     assert_eq!(said, [submitted(ResultCode::Unauthorized, prefix(record))]);
+}
+
+#[test]
+fn an_invitation_is_handed_on_and_answered_once() {
+    let [.., redeem] = asks();
+    for result in [ResultCode::Success, ResultCode::NotFound] {
+        let mut talk = talk();
+        let ticket = ask(&mut talk, &redeem);
+        let said = answered(&mut talk, ticket, Answer::Redeemed(redeemed(result)));
+        assert_eq!(said, heard(&redeemed(result).encode(REQUEST_ID)));
+        assert_eq!(talk.tell(Event::AskEnded { ticket }), []);
+    }
+}
+
+#[test]
+fn an_invitation_of_a_peer_without_a_key_is_refused_without_asking_anybody() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    let said = talk.bytes(redeem().encode(REQUEST_ID));
+    let reply = reply(&said);
+    assert_eq!(reply.kind, RedeemResult::KIND);
+    let result = RedeemResult::decode(&reply.body).unwrap();
+    assert_eq!(result.result, ResultCode::RequiresAuthentication);
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::base::{Role, limits};
 use crate::wire::{
-    Body, BodyRefusal, ExtensionReply, ExtensionRequest, Info, InfoLimits, InfoReply, Registration,
-    RoleOpen, RoleStatus, StreamRole,
+    Body, BodyRefusal, ExtensionReply, ExtensionRequest, Info, InfoLimits, InfoReply, Redeem,
+    Registration, RoleOpen, RoleStatus, StreamRole,
 };
 
 fn role_open(role: StreamRole, app: Option<u32>) -> Bytes {
@@ -310,7 +310,8 @@ fn without_the_grant_every_type_is_unrecognized_and_the_stream_is_closed() {
 
 #[test]
 fn types_that_are_still_to_come_are_unrecognized() {
-    for kind in 0x46..=0x4F {
+    let known = [Redeem::KIND];
+    for kind in (0x46..=0x4F).filter(|kind| !known.contains(kind)) {
         let mut talk = Talk::greeted(&anonymous(settings()));
         let said = talk.send(&request(kind, &[0x80]));
         assert_eq!(said, [STOP_READING, UNRECOGNIZED, FINISH], "{kind:#x}");
@@ -343,6 +344,7 @@ fn description() -> InfoReply {
         registration: Registration::Closed,
         probes: false,
         now: testing::NOW,
+        you: None,
     }
 }
 

@@ -220,3 +220,19 @@ fn a_hello_on_another_stream_lifts_the_deadline() {
     assert_eq!(first.tell(Event::Deadline), []);
     first.read(&query(1));
 }
+
+#[test]
+fn the_first_hello_of_a_peer_with_a_key_is_reported_once_and_that_of_others_is_not() {
+    let connection = known(settings());
+    let greeted = Said::Action(Action::Greeted);
+    let mut first = Talk::new(&connection);
+    assert!(first.send(&get(1)).iter().all(|said| *said != greeted));
+    let connection = known(settings());
+    let mut first = Talk::new(&connection);
+    let said = first.send(&hello());
+    assert_eq!(said.iter().filter(|said| **said == greeted).count(), 1);
+    let again = [first.send(&hello()), Talk::new(&connection).send(&hello())];
+    assert!(again.iter().flatten().all(|said| *said != greeted));
+    let said = Talk::new(&anonymous(settings())).send(&hello());
+    assert!(said.iter().all(|said| *said != greeted));
+}

@@ -3,6 +3,7 @@
 mod acting;
 mod charging;
 mod checking;
+mod ledger;
 mod model;
 mod moving;
 mod planning;

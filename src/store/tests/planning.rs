@@ -5,6 +5,7 @@ use crate::{
     base::{Seq, limits},
     store::{
         Cursor, Table,
+        budget::{Clock, PageBudget},
         cursor::Wants,
         keys::Run,
         planner::{self, Range, Start},
@@ -45,7 +46,8 @@ fn scene() -> Scene {
 
 fn chosen(scene: &Scene, filter: FilterBuilder) -> String {
     let wants = Wants::Filter(filter.build().unwrap());
-    match planner::start(&scene.store.view(), &wants, Seq::MAX).unwrap() {
+    let mut clock = Clock::start(PageBudget::default());
+    match planner::start(&scene.store.view(), &wants, Seq::MAX, &mut clock).unwrap() {
         Start::Nothing => "nothing".to_owned(),
         Start::Walk(first, last) => format!("log {first} to {last}"),
         Start::Merge(plan) => {

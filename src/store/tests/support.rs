@@ -245,6 +245,11 @@ impl Scene {
         Self::start(tempfile::tempdir().unwrap(), settings, Arc::default())
     }
 
+    /// The store that is in a directory.
+    pub(super) fn of(dir: TempDir) -> Self {
+        Self::start(dir, settings(), Arc::default())
+    }
+
     fn start(dir: TempDir, settings: StoreOptions, seen: Arc<Mutex<Seen>>) -> Self {
         let store = Store::open(dir.path(), settings).unwrap();
         let gate = Arc::new(Gate::default());

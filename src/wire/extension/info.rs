@@ -57,6 +57,9 @@ pub struct InfoReply {
     /// The server's clock.
     #[serde(with = "fields::time_as_nanos")]
     pub now: Timestamp,
+    /// What the server keeps for the client that asks; absent for a client without a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub you: Option<UserReport>,
 }
 
 impl Body for InfoReply {
@@ -108,6 +111,37 @@ pub struct InfoLimits {
     /// How long records are kept; absent: for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention_seconds: Option<u64>,
+}
+
+/// What a server keeps for the master of the client that asks, and how much it would keep. A bound
+/// that is absent is none.
+///
+/// # Source
+/// docs/SPEC_NOTES.md, "Roles and extension messages": an addition of this server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserReport {
+    /// Whether outbox, inbox and encryption serve them.
+    pub served: bool,
+    /// Records that they published here.
+    pub records: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// Most records that they may publish here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_max: Option<u64>,
+    /// Most bytes of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_max: Option<u64>,
+    /// Records that others left for them.
+    pub delivered_records: u64,
+    /// Bytes of those.
+    pub delivered_bytes: u64,
+    /// Most records that others may leave for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_records_max: Option<u64>,
+    /// Most bytes of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_bytes_max: Option<u64>,
 }
 
 text_enum! {

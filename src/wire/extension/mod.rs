@@ -7,6 +7,7 @@ mod dialback;
 mod fields;
 mod info;
 mod probe;
+mod redeem;
 mod role;
 mod text_enum;
 mod voucher;
@@ -18,11 +19,12 @@ use thiserror::Error;
 pub use self::{
     admin::{AdminCall, AdminReply, AdminRow, AdminValue},
     dialback::{Dialback, DialbackAck},
-    info::{Info, InfoLimits, InfoReply, Registration, RoleCondition, RoleReport},
+    info::{Info, InfoLimits, InfoReply, Registration, RoleCondition, RoleReport, UserReport},
     probe::{
         Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus,
         ProbeTransport,
     },
+    redeem::{InvitationCode, Redeem, RedeemResult},
     role::{RoleOpen, RoleStatus, StreamRole},
     voucher::{Voucher, VoucherStatus},
 };
@@ -145,6 +147,7 @@ impl BodyRefusal {
             Voucher::KIND => VoucherStatus::KIND,
             Dialback::KIND => DialbackAck::KIND,
             AdminCall::KIND => AdminReply::KIND,
+            Redeem::KIND => RedeemResult::KIND,
             _ => return None,
         };
         Some(encode_message(reply_kind, request_id, self))

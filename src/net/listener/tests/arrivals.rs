@@ -3,8 +3,8 @@
 use super::*;
 use crate::identity::PeerKey;
 use crate::net::probing::testing::Told;
-use crate::net::{Ingest, Records, SubmitJob};
-use crate::wire::{Body as _, Dialback, DialbackAck, Nonce, ProbeMode, ProbeRequest};
+use crate::net::{Answers, Newcomers, Records};
+use crate::wire::{Body as _, Dialback, DialbackAck, Nonce, ProbeMode, ProbeRequest, Redeem};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -124,23 +124,23 @@ async fn a_connection_that_is_dropped_in_the_middle_is_gone() {
     assert_eq!(running.told().last(), Some(&Told::Disconnected(LOCAL)));
 }
 
-/// Panics in the task of a connection.
+/// Panics in the task of a stream.
 struct Panics;
 
-impl Ingest for Panics {
-    fn submit(&self, _: SubmitJob) {}
-
-    fn arrived(&self, _: PeerKey) {
+impl Newcomers for Panics {
+    fn greeted(&self, _: PeerKey) {
         panic!("as the test wants");
     }
+
+    fn redeem(&self, _: PeerKey, _: Redeem, _: Answers) {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_whose_task_panics_is_gone_once_and_the_listener_goes_on() {
+async fn a_connection_of_which_a_stream_panics_is_gone_once_and_the_listener_goes_on() {
     let behind = Behind::new();
     let services = behind.services();
     let records = Records {
-        ingest: Arc::new(Panics),
+        newcomers: Arc::new(Panics),
         ..services.records.unwrap()
     };
     let services = Services {
@@ -151,6 +151,8 @@ async fn a_connection_whose_task_panics_is_gone_once_and_the_listener_goes_on() 
     let running = Running::with(behind, &sockets, services);
     let known = Identity::new(SecretKey::generate());
     let panicked = running.connect(Some(&known)).await.unwrap();
+    let (mut send, _receive) = panicked.open_bi().await.unwrap();
+    send.write_chunk(hello().encode()).await.unwrap();
     running.all_gone().await;
     assert_eq!(running.told().len(), 2);
     soon(panicked.closed()).await;

@@ -155,7 +155,7 @@ async fn anonymous_and_known_clients_are_served_at_once() {
         );
     }
     assert_eq!(
-        *running.behind.ingest.arrived.lock().unwrap(),
+        *running.behind.ingest.greeted.lock().unwrap(),
         [known.public()]
     );
     running.stop().await;

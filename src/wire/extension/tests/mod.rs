@@ -57,6 +57,7 @@ fn info() -> InfoReply {
         registration: Registration::Invite,
         probes: false,
         now: Timestamp::MAX,
+        you: None,
     }
 }
 
@@ -264,4 +265,56 @@ proptest! {
         bytes[at] = byte;
         check_answer::<InfoReply>(&bytes)?;
     }
+}
+
+#[test]
+fn a_redeem_and_its_result_have_the_bytes_of_their_page() {
+    let code = InvitationCode::from_bytes([0; 16]).to_string();
+    assert_eq!(code, "y".repeat(26));
+    let redeem = Redeem { code };
+    // {"code": "yyyyyyyyyyyyyyyyyyyyyyyyyy"}
+    let golden = body(&format!("81 a4636f6465 ba{}", "79".repeat(26)));
+    let message = redeem.encode(5);
+    assert_eq!(message[..8], [0x49, 41, 0, 0, 5, 0, 0, 0]);
+    assert_eq!(message[8..], golden);
+    assert_eq!(Redeem::decode(&golden).unwrap(), redeem);
+    let result = RedeemResult {
+        result: ResultCode::NotFound,
+        why: Some("no".to_owned()),
+    };
+    // {"result": 16, "why": "no"}
+    let golden = body("82 a6726573756c74 10 a3776879 a26e6f");
+    assert_eq!(result.encode(5)[0], 0xc9);
+    assert_eq!(result.encode(5)[8..], golden);
+    assert_eq!(RedeemResult::decode(&golden).unwrap(), result);
+}
+
+#[test]
+fn an_invitation_is_read_back_from_its_text_and_is_not_in_the_debug_output() {
+    let code = InvitationCode::from_bytes([0xa7; 16]);
+    assert_eq!(code.to_string().parse(), Ok(code.clone()));
+    assert!("".parse::<InvitationCode>().is_err());
+    assert!(format!("{code}y").parse::<InvitationCode>().is_err());
+    let redeem = Redeem {
+        code: code.to_string(),
+    };
+    let shown = format!("{code:?} {redeem:?}");
+    assert!(!shown.contains(&code.to_string()) && !shown.contains("167"));
+}
+
+#[test]
+fn what_is_kept_for_a_user_is_in_info_where_there_is_one_and_may_be_absent() {
+    let you = UserReport {
+        served: true,
+        records: 1,
+        records_max: Some(7),
+        ..UserReport::default()
+    };
+    let reply = InfoReply {
+        you: Some(you),
+        ..info()
+    };
+    assert_eq!(InfoReply::decode(&reply.encode(0)[8..]).unwrap(), reply);
+    let without = info().encode(0);
+    assert!(!without.windows(3).any(|it| it == b"you"), "as before");
 }

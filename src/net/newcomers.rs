@@ -1,0 +1,31 @@
+//! Those who may become users: peers with a key that said HELLO, or that bring an invitation.
+
+use super::ingest::Nowhere;
+use super::probing::Answers;
+use crate::identity::PeerKey;
+use crate::wire::{Redeem, RedeemResult, ResultCode};
+
+/// Makes users of peers.
+///
+/// Every method is called on an async worker, so none may block.
+pub trait Newcomers: Send + Sync {
+    /// Takes note that a peer said HELLO which proved to hold that key: where registration is open,
+    /// this registers it. Not of the handshake alone, which also comes of those who speak another
+    /// protocol, or nothing at all.
+    fn greeted(&self, peer: PeerKey);
+
+    /// Redeems an invitation for the master of that key, and answers once.
+    fn redeem(&self, peer: PeerKey, redeem: Redeem, answers: Answers);
+}
+
+/// A server without a store has no users.
+impl Newcomers for Nowhere {
+    fn greeted(&self, _: PeerKey) {}
+
+    fn redeem(&self, _: PeerKey, _: Redeem, answers: Answers) {
+        answers.redeemed(RedeemResult {
+            result: ResultCode::Unauthorized,
+            why: Some("this server has no users".to_owned()),
+        });
+    }
+}

@@ -1,0 +1,170 @@
+//! Whether a user has to do with somebody who writes to them.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::{Seq, limits};
+use crate::identity::Standing;
+use crate::policy::{Served, answers_for};
+use crate::store::{
+    Cursor, Entry, Expect, PageBudget, StateChange, StateTable, Store, StoreError, Vouched,
+};
+use crate::verify::Recent;
+use crate::wire::{FilterBuilder, PublicKey, Record, TagsBuilder};
+
+/// Knows which writers are no strangers to which users.
+///
+/// A user knows a writer whom a record of the user's that is stored here notifies, or of whom the
+/// operator once released a record to the user. Replies and mentions count as far as they notify:
+/// that tag is what brings a record to its reader, so whoever answers somebody sets it.
+///
+/// Answers are kept at hand, a bounded number of them; what is stored or released meanwhile
+/// corrects them. To find one anew costs a look at one value of the state, and one into the index of
+/// the tag, of at most [`limits::MODERATION_SCAN_MAX_RECORDS`] records.
+pub(in crate::server) struct Acquaintances {
+    store: Store,
+    answers: Mutex<Recent<Pair, bool>>,
+}
+
+/// A user and a writer.
+type Pair = (PublicKey, PublicKey);
+
+impl Acquaintances {
+    pub(in crate::server) fn new(store: Store) -> Self {
+        Self {
+            store,
+            answers: Mutex::new(Recent::new(limits::ACQUAINTANCES_MAX)),
+        }
+    }
+
+    /// Whether `writer` is no stranger to `user`. May read the store. Where that fails, that is
+    /// traced, and they are strangers: then an operator looks at the record.
+    pub(in crate::server) fn knows(&self, user: &PublicKey, writer: &PublicKey) -> bool {
+        let pair = (*user, *writer);
+        if let Some(answer) = self.answers().get(&pair) {
+            return *answer;
+        }
+        match self.find(user, writer) {
+            Ok(found) => {
+                self.answers().insert(pair, found, 1);
+                found
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store cannot tell who knows whom");
+                false
+            }
+        }
+    }
+
+    /// Takes note of a record that is stored from now on: its author knows whom it notifies.
+    pub(in crate::server) fn stored(&self, record: &Record, served: &dyn Served) {
+        let record = record.view();
+        let author = record.author();
+        let mut notified = record.notifies().peekable();
+        if notified.peek().is_none() || !served.contains(&author) {
+            return;
+        }
+        let mut answers = self.answers();
+        for writer in notified.take(limits::ACQUAINTED_AT_ONCE_MAX) {
+            answers.insert((author, writer), true, 1);
+        }
+    }
+
+    /// Takes note that these records were released.
+    pub(in crate::server) fn released<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) {
+        let mut answers = self.answers();
+        for entry in entries {
+            for pair in pairs_of(entry) {
+                answers.insert(pair, true, 1);
+            }
+        }
+    }
+
+    fn find(&self, user: &PublicKey, writer: &PublicKey) -> Result<bool, StoreError> {
+        let released = self
+            .store
+            .state_value(StateTable::Setting, &key_of(user, writer))?;
+        if released.is_some() {
+            return Ok(true);
+        }
+        let filter = FilterBuilder::new()
+            .authors([*user])
+            .tags(TagsBuilder::new().notify(*writer));
+        let filter = match filter.build() {
+            Ok(filter) => filter,
+            Err(error) => unreachable!("a filter of one author and one tag: {error}"),
+        };
+        let mut cursor = Cursor::new(filter, Seq::MAX);
+        let budget = PageBudget {
+            rows: 1,
+            ..PageBudget::default()
+        };
+        for _ in 0..limits::MODERATION_SCAN_MAX_PAGES {
+            let page = self.store.page(&mut cursor, &|entry| !entry.held, budget)?;
+            if !page.entries.is_empty() {
+                return Ok(true);
+            }
+            if page.done {
+                return Ok(false);
+            }
+        }
+        Ok(false)
+    }
+
+    // Nothing in there is half done when a thread panics: each entry is replaced whole.
+    fn answers(&self) -> MutexGuard<'_, Recent<Pair, bool>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Acquaintances {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquaintances").finish_non_exhaustive()
+    }
+}
+
+/// What has to be remembered when these records are released: from then on their writers are no
+/// strangers to those who are notified.
+pub(super) fn changes_of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<StateChange> {
+    let mut changes: Vec<StateChange> = Vec::new();
+    for (user, writer) in entries.into_iter().flat_map(pairs_of) {
+        let key = key_of(&user, &writer);
+        if changes.iter().all(|change| change.key != key) {
+            changes.push(StateChange {
+                table: StateTable::Setting,
+                key,
+                value: Some(Vec::new()),
+                expect: Expect::Any,
+            });
+        }
+    }
+    changes
+}
+
+/// Whom the release of a record makes acquainted: those who are charged for it, who are the served
+/// users that it notifies, with whoever answers for it.
+fn pairs_of(entry: &Entry) -> impl Iterator<Item = Pair> {
+    let standing = match entry.vouched {
+        Vouched::Master => Standing::Master,
+        Vouched::Subkey => Standing::Subkey,
+        Vouched::Unknown => Standing::Unknown,
+    };
+    let writer = answers_for(entry.record.view(), standing);
+    entry
+        .charged
+        .iter()
+        .map(move |charged| (charged.user, writer))
+}
+
+/// Where it is remembered that a record of `writer` was released to `user`.
+fn key_of(user: &PublicKey, writer: &PublicKey) -> Vec<u8> {
+    let mut key = PREFIX.to_vec();
+    key.extend_from_slice(user.as_bytes());
+    key.extend_from_slice(writer.as_bytes());
+    key
+}
+
+/// What the keys begin with, for other settings share their table.
+const PREFIX: &[u8] = b"knows/";
+
+const _: () = assert!(PREFIX.len() + 64 <= limits::STATE_KEY_MAX_BYTES);

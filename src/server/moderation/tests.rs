@@ -1,0 +1,161 @@
+//! Who knows whom, on a real store.
+
+use std::sync::{Arc, mpsc};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::base::{Role, RoleSet};
+use crate::policy::Served;
+use crate::policy::testing::{Draft, Person, rules};
+use crate::server::moderation::acquaintances::changes_of;
+use crate::store::{
+    Account, Act, Charge, Entry, Judge, Judgement, Outcome, Quota, Store, StoreOptions, Vouched,
+    Writer,
+};
+use crate::wire::{ReadAccess, Record, RecordRef, Timestamp};
+
+/// Stores everything, for Alice.
+struct Keeper;
+
+impl Judge for Keeper {
+    type Context = (bool, mpsc::Sender<()>);
+
+    fn judge(&mut self, _: RecordRef<'_>, context: &Self::Context, _: Timestamp) -> Judgement {
+        Judgement::Store {
+            roles: RoleSet::of(Role::Inbox),
+            vouched: Vouched::Master,
+            submitter: None,
+            held: context.0,
+            charges: vec![Charge {
+                user: Person::Alice.key(),
+                account: Account::Delivered,
+                quota: Quota::UNBOUNDED,
+            }],
+        }
+    }
+
+    fn stored(&mut self, _: &Record) {}
+
+    fn publish(&mut self, _: &[Arc<Entry>]) {}
+
+    fn announce(&mut self, _: &Arc<Entry>) -> usize {
+        0
+    }
+
+    fn reply(&mut self, context: Self::Context, _: Outcome) {
+        context.1.send(()).unwrap();
+    }
+}
+
+struct Fixture {
+    store: Store,
+    writer: Writer<(bool, mpsc::Sender<()>)>,
+    served: Arc<dyn Served>,
+    _folder: TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let options = StoreOptions {
+            free_space_floor_bytes: 0,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(&folder.path().join("store"), options).unwrap();
+        Self {
+            writer: Writer::spawn(store.clone(), Keeper).unwrap(),
+            store,
+            served: rules().served,
+            _folder: folder,
+        }
+    }
+
+    fn put(&self, record: &Record, held: bool) {
+        let (done, stored) = mpsc::channel();
+        self.writer.submit(record.clone(), (held, done)).unwrap();
+        stored.recv().unwrap();
+    }
+
+    fn knows(&self, user: Person, writer: Person) -> bool {
+        let fresh = Acquaintances::new(self.store.clone());
+        fresh.knows(&user.key(), &writer.key())
+    }
+}
+
+fn note(author: Person, to: Person) -> Record {
+    Draft::by(author, ReadAccess::Everybody).to(&[to]).record()
+}
+
+#[test]
+fn a_user_knows_whom_a_stored_record_of_theirs_notifies_and_nobody_else() {
+    let fixture = Fixture::new();
+    fixture.put(&note(Person::Alice, Person::Friend), false);
+    fixture.put(&note(Person::Stranger, Person::Alice), false);
+    assert!(fixture.knows(Person::Alice, Person::Friend));
+    assert!(
+        !fixture.knows(Person::Alice, Person::Stranger),
+        "who was written to knows nobody"
+    );
+    assert!(!fixture.knows(Person::Bob, Person::Friend));
+    assert!(!fixture.knows(Person::Friend, Person::Alice));
+}
+
+#[test]
+fn what_is_held_makes_nobody_acquainted() {
+    let fixture = Fixture::new();
+    fixture.put(&note(Person::Alice, Person::Friend), true);
+    assert!(!fixture.knows(Person::Alice, Person::Friend));
+}
+
+#[test]
+fn an_answer_that_is_kept_is_corrected_by_what_is_stored_later() {
+    let fixture = Fixture::new();
+    let acquaintances = Acquaintances::new(fixture.store.clone());
+    let knows = |writer: Person| acquaintances.knows(&Person::Alice.key(), &writer.key());
+    assert!(!knows(Person::Friend) && !knows(Person::Stranger));
+    acquaintances.stored(&note(Person::Alice, Person::Friend), &*fixture.served);
+    assert!(knows(Person::Friend));
+    acquaintances.stored(&note(Person::Stranger, Person::Alice), &*fixture.served);
+    assert!(
+        !knows(Person::Stranger),
+        "strangers do not introduce themselves"
+    );
+}
+
+#[test]
+fn a_release_makes_the_writer_known_to_those_it_was_released_to_and_that_is_kept() {
+    let fixture = Fixture::new();
+    let acquaintances = Acquaintances::new(fixture.store.clone());
+    let record = note(Person::Stranger, Person::Alice);
+    fixture.put(&record, true);
+    let entry = fixture.store.held(None, 10).unwrap().remove(0);
+    assert!(!acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key()));
+    let state = changes_of([&*entry, &*entry]);
+    assert_eq!(state.len(), 1, "each pair once");
+    let acted = fixture.writer.act(Act {
+        state,
+        ..Act::default()
+    });
+    assert!(matches!(acted, crate::store::Acted::Done { .. }));
+    assert!(
+        fixture.knows(Person::Alice, Person::Stranger),
+        "found in the store"
+    );
+    assert!(!fixture.knows(Person::Bob, Person::Stranger));
+    acquaintances.released([&*entry]);
+    assert!(acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key()));
+}
+
+#[test]
+fn nobody_is_known_by_a_name_above_the_signature_of_another_key() {
+    let fixture = Fixture::new();
+    fixture.put(&note(Person::Stranger, Person::Alice), true);
+    let entry = fixture.store.held(None, 10).unwrap().remove(0);
+    let forged = Entry {
+        vouched: Vouched::Unknown,
+        ..Entry::clone(&entry)
+    };
+    // The same key signed here, so the pair is the same; what counts is whose word it is taken for.
+    assert_eq!(changes_of([&forged]), changes_of([&*entry]));
+}
