@@ -484,6 +484,10 @@ pub const CLIENT_CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Messages of one client stream that wait to be sent, or to be taken by the caller.
 pub const CLIENT_QUEUE_MAX_MESSAGES: usize = 256;
 
+/// Replies to one order that wait in a client for its caller: at [`EXTENSION_BODY_MAX_BYTES`] each,
+/// half a megabyte.
+pub const CLIENT_REPLIES_MAX: usize = 8;
+
 /// Bytes of one client stream that wait to be sent, and as many that wait to be taken by the
 /// caller; past it the stream is neither written nor read. One largest message must fit.
 pub const CLIENT_QUEUE_MAX_BYTES: usize = 2 << 20;

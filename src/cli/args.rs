@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::admin::AdminCommand;
 use super::filter_args::{FilterArgs, RoleArgs};
 use super::probe;
 use super::publish::PublishCommand;
@@ -125,6 +126,12 @@ pub(super) enum Command {
     /// Exit code 0: nothing failed; 1: something did. It leaves test records on the server; see
     /// docs/CONFORMANCE.md.
     Conformance(ConformanceCommand),
+    /// Give orders to a server whose operator you are
+    ///
+    /// Sign in with the operator's key: `--key operator.key`. Exit code 1 where the server refuses,
+    /// or there is no such thing.
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 #[derive(Debug, Args)]
@@ -174,7 +181,7 @@ pub(super) struct ProbeCommand {
 pub(super) struct RedeemCommand {
     /// The server, in place of --server
     #[arg(value_name = "SERVER")]
-    pub(super) server: Option<String>,
+    pub(super) at: Option<String>,
 
     /// The invitation, as you were given it
     #[arg(value_name = "CODE")]

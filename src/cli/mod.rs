@@ -7,6 +7,7 @@
 //! | `key.rs`, `password.rs` | key files |
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
 //! | `blob.rs`, `info.rs`, `redeem.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
+//! | `admin/` | orders to a server of one's own |
 //! | `probe/` | having a server dial this machine back |
 //! | `conformance/` | trying whether a server keeps the rules |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
@@ -16,6 +17,7 @@
 //! Standard output carries results alone; everything said to the user beside them goes to standard
 //! error.
 
+mod admin;
 mod args;
 mod blob;
 mod conformance;
@@ -77,6 +79,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Blob(command) => in_runtime(blob::run(&context, &command)),
         Command::Probe(command) => in_runtime(probe::run(&context, &command)),
         Command::Conformance(command) => in_runtime(conformance::run(&context, &command)),
+        Command::Admin(command) => in_runtime(admin::run(&context, &command)),
     }
 }
 

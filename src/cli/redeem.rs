@@ -16,7 +16,7 @@ use crate::wire::{HumanError, InvitationCode, RedeemResult, ResultCode};
 /// # Errors
 /// No key, no connection, or no answer.
 pub(super) async fn run(context: Context, command: RedeemCommand) -> Result<Exit, CliError> {
-    let context = context.with_server(command.server);
+    let context = context.with_server(command.at);
     let code: InvitationCode =
         command
             .code

@@ -305,6 +305,39 @@ fn a_tag_alone_lists_nobody() {
 }
 
 #[test]
+fn a_schedule_that_was_taken_out_counts_no_more_and_the_one_before_it_does() {
+    let world = World::new();
+    let first = schedule_of(MASTER, 10, &[(SUBKEY, KeyMarker::ActiveSigning)]);
+    let second = schedule_of(MASTER, 20, &[(SUBKEY, KeyMarker::Revoked(at(20)))]);
+    world.publish(&first);
+    world.publish(&second);
+    assert_eq!(world.master_of(SUBKEY), None);
+    let epoch = world.directory.epoch();
+
+    // One that does not count is taken out: nothing changes but that answers are looked up again.
+    world
+        .shelf
+        .records
+        .lock()
+        .unwrap()
+        .retain(|it| it != &first);
+    world.directory.unlearn(&public(MASTER), &first.id());
+    assert!(world.directory.epoch() > epoch);
+    assert_eq!(world.master_of(SUBKEY), None);
+    world.shelf.put(&first);
+
+    world
+        .shelf
+        .records
+        .lock()
+        .unwrap()
+        .retain(|it| it != &second);
+    world.directory.unlearn(&public(MASTER), &second.id());
+    assert_eq!(world.master_of(SUBKEY), Some(public(MASTER)));
+    assert_eq!(world.standing(SUBKEY, 15, 15), Standing::Subkey);
+}
+
+#[test]
 fn what_is_at_hand_is_told_without_asking_the_source_and_as_it_is_now() {
     let world = World::new();
     let at_hand = |signer: u8| {

@@ -6,6 +6,8 @@
 mod support;
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod cli;
@@ -35,6 +37,8 @@ mod slow_reader;
 mod tcp;
 #[cfg(test)]
 mod tidy;
+#[cfg(test)]
+mod users;
 #[cfg(test)]
 mod vectors;
 #[cfg(test)]

@@ -71,6 +71,7 @@ fn a_record_counts_once_for_each_account_until_it_is_gone() {
     let expected = Usage {
         own: amount(&[&first]),
         delivered: amount(&[&first]),
+        held: Amount::default(),
     };
     assert_eq!(usage(&scene, 1), expected);
     assert_eq!(usage(&scene, 2).own, Amount::default());

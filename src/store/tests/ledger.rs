@@ -106,6 +106,7 @@ impl Model {
         Usage {
             own: amount(Account::Own),
             delivered: amount(Account::Delivered),
+            held: amount(Account::Held),
         }
     }
 
