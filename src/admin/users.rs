@@ -4,6 +4,7 @@ use super::answer::row;
 use super::args::{Args, needed};
 use super::{Answer, Asked, Listing, Order, Refused};
 use crate::base::limits;
+use crate::config::Quotas;
 use crate::wire::{AdminRow, PublicKey, Timestamp};
 
 /// Knows who is served. Changes are durable when a method returns, and in the audit trail.
@@ -59,6 +60,28 @@ pub struct QuotaChange {
     pub delivered_records: Option<u64>,
     /// Their bytes.
     pub delivered_bytes: Option<u64>,
+}
+
+impl QuotaChange {
+    /// Nothing is to be different.
+    pub const NONE: Self = Self {
+        to_default: false,
+        records: None,
+        bytes: None,
+        delivered_records: None,
+        delivered_bytes: None,
+    };
+
+    /// `quotas` with the change made.
+    #[must_use]
+    pub fn over(&self, quotas: Quotas) -> Quotas {
+        Quotas {
+            records: self.records.unwrap_or(quotas.records),
+            bytes: self.bytes.unwrap_or(quotas.bytes),
+            delivered_records: self.delivered_records.unwrap_or(quotas.delivered_records),
+            delivered_bytes: self.delivered_bytes.unwrap_or(quotas.delivered_bytes),
+        }
+    }
 }
 
 /// What there is to say about a user.

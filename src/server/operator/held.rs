@@ -1,14 +1,16 @@
 //! Records that wait for moderation.
 
-use super::ledger::Ledger;
+use std::sync::Arc;
+
 use super::records::place;
 use crate::admin::{Held, HeldLine, Listing, Order, Refused};
-use crate::store::{Entry, RecordChange, Removal, Store};
+use crate::server::moderation::ModerationDesk;
+use crate::store::{Entry, Store};
 use crate::wire::{ReadAccess, RecordId, Reference};
 
 /// Lists, releases and rejects held records.
 pub(super) struct HeldDesk {
-    pub(super) ledger: Ledger,
+    pub(super) moderation: Arc<ModerationDesk>,
     pub(super) store: Store,
 }
 
@@ -34,16 +36,11 @@ impl Held for HeldDesk {
     }
 
     fn release(&self, order: &Order, ids: &[RecordId]) -> Result<Vec<RecordId>, Refused> {
-        let changes = ids.iter().copied().map(RecordChange::Release);
-        self.ledger.records(order, changes.collect())
+        Ok(self.moderation.release(order, ids)?.missing)
     }
 
     fn reject(&self, order: &Order, ids: &[RecordId]) -> Result<Vec<RecordId>, Refused> {
-        let changes = ids.iter().map(|id| RecordChange::Remove {
-            id: *id,
-            why: Removal::Rejected,
-        });
-        self.ledger.records(order, changes.collect())
+        Ok(self.moderation.reject(order, ids)?.missing)
     }
 }
 

@@ -11,6 +11,7 @@ mod records;
 mod roles;
 mod running;
 mod setting;
+mod users;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -23,9 +24,12 @@ use self::records::RecordDesk;
 pub(super) use self::roles::Gates;
 use self::roles::RoleDesk;
 use self::running::{ReloadDesk, StatusDesk, TraceDesk};
+use self::users::UserCalls;
 use super::judge::Submission;
 use super::live::Live;
+use super::moderation::ModerationDesk;
 use super::reachability::GatedListener;
+use super::users::UserDesk;
 use crate::admin::{Admin, Answer, Parts};
 use crate::identity::Directory;
 use crate::net::{self, Control, Part};
@@ -51,6 +55,8 @@ pub(super) struct Tools {
     pub(super) bans: Arc<policy::Bans>,
     /// Every gate of the server, those of connections from next door among them.
     pub(super) gates: Gates,
+    pub(super) users: Arc<UserDesk>,
+    pub(super) moderation: Arc<ModerationDesk>,
 }
 
 /// Puts in force what operators set when the server ran before: bans, and roles closed by hand.
@@ -111,6 +117,8 @@ impl Operators {
             live,
             bans,
             gates,
+            users,
+            moderation,
         } = tools;
         let ledger = Ledger { writer };
         let turn = Arc::new(Mutex::new(()));
@@ -119,9 +127,10 @@ impl Operators {
             store: store.clone(),
             directory,
         });
+        let user_calls = Arc::new(UserCalls { desk: users });
         let parts = Parts {
-            users: None,
-            invitations: None,
+            users: Some(Arc::clone(&user_calls) as Arc<_>),
+            invitations: Some(user_calls),
             bans: Some(Arc::new(BanDesk {
                 ledger: ledger.clone(),
                 store: store.clone(),
@@ -131,7 +140,7 @@ impl Operators {
                 turn: Arc::clone(&turn),
             })),
             held: Some(Arc::new(HeldDesk {
-                ledger: ledger.clone(),
+                moderation,
                 store: store.clone(),
             })),
             records: Some(Arc::clone(&records) as Arc<_>),

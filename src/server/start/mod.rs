@@ -333,6 +333,7 @@ impl Core {
         let users = Arc::new(users);
         let moderation =
             ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
+        let moderation = Arc::new(moderation);
         let newcomers =
             Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
         let operators = Operators::new(Tools {
@@ -344,6 +345,8 @@ impl Core {
             live: Arc::clone(&live),
             bans: Arc::clone(&admission.bans),
             gates: all_gates,
+            users: Arc::clone(&users),
+            moderation: Arc::clone(&moderation),
         });
         let info = Info::new(Arc::clone(&live), key, Arc::clone(&users), rates, now);
         Ok(Self {
@@ -361,7 +364,7 @@ impl Core {
             newcomers: Arc::new(newcomers),
             desks: Desks {
                 users,
-                moderation: Arc::new(moderation),
+                moderation,
                 live,
             },
         })
