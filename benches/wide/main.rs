@@ -15,6 +15,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark prints what it found and stops at what it did not expect"
 )]
