@@ -4,8 +4,8 @@
 //! connection can say that a half was abandoned, so there is no reset and no stop.
 //!
 //! There is no idle timeout: a subscriber may be silent for days, and TCP's own keep-alive, which
-//! asks a silent peer's system and not its program, finds out who is gone. Nor is a slow reader cut
-//! off, as over QUIC.
+//! asks a silent peer's system and not its program, finds out who is gone. A slow reader is not
+//! cut off; one that takes nothing at all for minutes is, as over QUIC.
 
 mod accept;
 mod carrier;

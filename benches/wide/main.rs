@@ -15,27 +15,30 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark prints what it found and stops at what it did not expect"
 )]
+
+mod load;
+mod store;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use mosaicd::base::{Role, RoleSet};
 use mosaicd::client::{RawConnection, RawStream, ServerTrust, Target};
-use mosaicd::store::{Entry, Judge, Judgement, Outcome, Store, StoreOptions, Vouched, Writer};
 use mosaicd::wire::{
-    ClientMessage, Filter, FilterBuilder, Kind, PublicKey, QueryId, Record, RecordBuilder,
-    RecordRef, Reference, ResultCode, SecretKey, ServerMessage, TagKind, TagsBuilder, Timestamp,
+    ClientMessage, FilterBuilder, Kind, PublicKey, QueryId, RecordBuilder, Reference, ResultCode,
+    SecretKey, ServerMessage, TagKind, TagsBuilder, Timestamp,
 };
 use tempfile::TempDir;
+
+use self::load::{Load, load};
+use self::store::{Found, Random, fill};
 
 /// Records in the store, unless `WIDE_RECORDS` says otherwise.
 const RECORDS: usize = 1_000_000;
@@ -49,16 +52,12 @@ const TURN: Duration = Duration::from_secs(4);
 /// What the load has to get going before its turn counts.
 const WARM_UP: Duration = Duration::from_millis(700);
 
-/// Connections of the load, from half as many addresses.
-const LOADERS: u8 = 8;
-
-const AUTHORS: u16 = 500;
-
 /// How much worse the p99 of others may become.
 const RATIO_MAX: f64 = 2.0;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Rates are off: what is measured must hold before they take hold.
 const RATES: [&str; 4] = [
     "rates.handshakes=0",
     "rates.submissions=0",
@@ -224,129 +223,6 @@ fn number(name: &str, default: usize) -> usize {
     given.map_or(default, |text| text.parse().expect("a number"))
 }
 
-// ---- the store ----------------------------------------------------------------------------------
-
-/// Accepts everything and counts the answers.
-struct Yes(mpsc::Sender<()>);
-
-impl Judge for Yes {
-    type Context = ();
-
-    fn judge(&mut self, record: RecordRef<'_>, (): &(), _: Timestamp) -> Judgement {
-        let role = if record.kind() == private_kind() {
-            Role::Application
-        } else {
-            Role::Outbox
-        };
-        Judgement::Store {
-            roles: RoleSet::of(role),
-            vouched: Vouched::Master,
-            submitter: None,
-        }
-    }
-
-    fn stored(&mut self, _: &Record) {}
-
-    fn publish(&mut self, _: &[Arc<Entry>]) {}
-
-    fn announce(&mut self, _: &Arc<Entry>) -> usize {
-        0
-    }
-
-    fn reply(&mut self, (): (), outcome: Outcome) {
-        assert!(matches!(outcome, Outcome::Stored(_)), "every record is new");
-        self.0.send(()).expect("the bench waits for every answer");
-    }
-}
-
-/// What of the store the well-behaved client asks for.
-struct Found {
-    authors: Vec<PublicKey>,
-    ids: Vec<Reference>,
-}
-
-/// Makes records by changing what differs in one that was signed; the store does not look at
-/// hashes and signatures, and the clients here do not either.
-fn fill(data: &Path, count: usize) -> Found {
-    let options = StoreOptions {
-        free_space_floor_bytes: 0,
-        ..StoreOptions::default()
-    };
-    std::fs::create_dir_all(data).expect("a folder");
-    let store = Store::open(&data.join("store"), options).expect("a store");
-    let (sender, answers) = mpsc::channel();
-    let writer = Writer::spawn(store.clone(), Yes(sender)).expect("a writer");
-    let key = SecretKey::from_seed([1; 32]);
-    let template = RecordBuilder::new(Kind::MICROBLOG_ROOT, key.public())
-        .tags(the_tag())
-        .payload(vec![b'x'; 100])
-        .sign(&key)
-        .expect("fits");
-    let authors: Vec<_> = (0..AUTHORS).map(author).collect();
-    let mut random = Random(1);
-    let mut ids = Vec::new();
-    let mut waiting = 0;
-    for at in 0..count {
-        let record = one(&template, &authors, at, &mut random);
-        if at % 97 == 0 && record.view().kind() != private_kind() {
-            ids.push(Reference::Id(record.id()));
-        }
-        writer.submit(record, ()).expect("the writer runs");
-        waiting += 1;
-        if waiting == 4_096 || at + 1 == count {
-            answers.iter().take(waiting).for_each(drop);
-            waiting = 0;
-        }
-    }
-    writer.shutdown().expect("the judge does not panic");
-    store.close().expect("a sound store");
-    Found { authors, ids }
-}
-
-fn author(number: u16) -> PublicKey {
-    let mut seed = [9; 32];
-    seed[..2].copy_from_slice(&number.to_be_bytes());
-    SecretKey::from_seed(seed).public()
-}
-
-fn one(template: &Record, authors: &[PublicKey], at: usize, random: &mut Random) -> Record {
-    let mut bytes = template.bytes().to_vec();
-    let now = 1_700_000_000_000_000_000 + u64::try_from(at).expect("small") * 1_000_000;
-    let now = now + random.next() % 60_000_000_000;
-    bytes[..8].copy_from_slice(&now.to_be_bytes());
-    bytes[128..136].copy_from_slice(&now.to_be_bytes());
-    for at in (8..48).step_by(8) {
-        bytes[at..at + 8].copy_from_slice(&random.next().to_be_bytes());
-    }
-    bytes[48..56].copy_from_slice(&(random.next() | 1 << 63).to_be_bytes());
-    let kind = match random.below(8) {
-        0..=5 => PUBLIC_KINDS[random.below(PUBLIC_KINDS.len())],
-        _ => private_kind(),
-    };
-    bytes[56..64].copy_from_slice(&kind.to_bytes());
-    let author = authors[random.below(authors.len())];
-    bytes[64..96].copy_from_slice(author.as_bytes());
-    bytes[96..128].copy_from_slice(author.as_bytes());
-    Record::parse(Bytes::from(bytes)).expect("only values were changed")
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end).expect("small");
-        usize::try_from(self.next() % end).expect("small")
-    }
-}
-
 // ---- the server ---------------------------------------------------------------------------------
 
 struct Server {
@@ -361,7 +237,6 @@ impl Server {
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_mosaicd").to_owned());
         let mut child = Command::new(program)
             .args(["serve", "--dev", "--listen", "127.0.0.1:0"])
-            // Without rates: what is measured must hold before they take hold.
             .args(RATES.iter().flat_map(|rate| ["--set", rate]))
             .arg("--data")
             .arg(folder.join("data"))
@@ -563,110 +438,4 @@ fn percentile(times: &[Duration], share: usize) -> f64 {
     times
         .get(at)
         .map_or(f64::NAN, |time| time.as_secs_f64() * 1e6)
-}
-
-// ---- the load -----------------------------------------------------------------------------------
-
-struct Load(Child);
-
-impl Load {
-    fn start(server: &Server, scenario: &Scenario) -> Self {
-        let this = std::env::current_exe().expect("a program");
-        let child = Command::new("chrt")
-            .args(["--idle", "0"])
-            .arg(this)
-            .args([
-                "load",
-                &server.address.to_string(),
-                &server.key.to_server_string(),
-            ])
-            .arg(scenario.name)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a load, by chrt");
-        Self(child)
-    }
-
-    /// Waits for its end, and returns what it says.
-    fn end(mut self) -> String {
-        let output = self.0.stdout.take().expect("it is piped");
-        let line = BufReader::new(output).lines().map_while(Result::ok).last();
-        self.0.wait().expect("it ends");
-        line.unwrap_or_default()
-    }
-}
-
-#[derive(Default)]
-struct Tally {
-    records: usize,
-    ended: BTreeMap<String, usize>,
-}
-
-async fn load(arguments: &[String]) {
-    let address: SocketAddr = arguments[0].parse().expect("an address");
-    let key = PublicKey::from_server_str(&arguments[1]).expect("a key");
-    let scenario = SCENARIOS
-        .iter()
-        .find(|scenario| scenario.name == arguments[2]);
-    let scenario = *scenario.expect("a scenario");
-    let until = Instant::now() + WARM_UP + TURN;
-    let mut loaders = tokio::task::JoinSet::new();
-    for number in 0..LOADERS {
-        let from = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1 + number / 2));
-        loaders.spawn(async move {
-            let (_connection, mut stream) = greeted(address, key, None, from).await;
-            let mut tally = Tally::default();
-            let work = ask_on(&mut stream, &scenario, &mut tally);
-            drop(tokio::time::timeout_at(until.into(), work).await);
-            tally
-        });
-    }
-    let mut sum = Tally::default();
-    while let Some(tally) = loaders.join_next().await {
-        let tally = tally.expect("no loader panics");
-        sum.records += tally.records;
-        for (result, count) in tally.ended {
-            *sum.ended.entry(result).or_default() += count;
-        }
-    }
-    println!("{} records {:?}", sum.records, sum.ended);
-}
-
-/// Asks again as soon as an answer is over.
-async fn ask_on(stream: &mut RawStream, scenario: &Scenario, tally: &mut Tally) {
-    let filter = (scenario.filter)().build().expect("fits");
-    let count = scenario.subscriptions.max(1);
-    for at in 0..count {
-        stream
-            .send(request(scenario, at, &filter))
-            .await
-            .expect("it listens");
-    }
-    loop {
-        let message = stream.receive().await.expect("it answers");
-        match message.expect("the stream stays open") {
-            ServerMessage::Record { .. } => tally.records += 1,
-            ServerMessage::LocallyComplete { id } => {
-                let unsubscribe = ClientMessage::Unsubscribe { id };
-                stream.send(unsubscribe.encode()).await.expect("it listens");
-            }
-            ServerMessage::QueryClosed { id, result } => {
-                *tally.ended.entry(result.to_string()).or_default() += 1;
-                let again = request(scenario, id.0.into(), &filter);
-                stream.send(again).await.expect("it listens");
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn request(scenario: &Scenario, at: usize, filter: &Filter) -> Bytes {
-    let id = QueryId(u16::try_from(at).expect("small"));
-    let (limit, filter) = (0, filter.clone());
-    if scenario.subscriptions > 0 {
-        ClientMessage::Subscribe { id, limit, filter }.encode()
-    } else {
-        ClientMessage::Query { id, limit, filter }.encode()
-    }
 }
