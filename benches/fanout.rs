@@ -44,6 +44,8 @@ impl Writer {
                 roles: RoleSet::of(Role::Outbox),
                 vouched: Vouched::Master,
                 submitter: None,
+                held: false,
+                charged: Arc::default(),
                 record,
             }
         });

@@ -48,6 +48,8 @@ impl Judge for Yes {
             roles: RoleSet::of(Role::Outbox),
             vouched: Vouched::Master,
             submitter: None,
+            held: false,
+            charges: Vec::new(),
         }
     }
 

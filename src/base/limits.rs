@@ -202,6 +202,9 @@ pub const STORE_LOG_BUFFER_BYTES: usize = 64 << 20;
 /// Size of one memtable of the index.
 pub const STORE_INDEX_BUFFER_BYTES: usize = 32 << 20;
 
+/// Size of one memtable of the state: users' accounts, rewritten by every batch that concerns them.
+pub const STORE_STATE_BUFFER_BYTES: usize = 8 << 20;
+
 /// Bytes of write-ahead log past which memtables are flushed; a start after a crash reads them all.
 pub const STORE_WAL_BYTES: u64 = 512 << 20;
 
@@ -210,6 +213,35 @@ pub const STORE_OPEN_FILES_MAX: i32 = 256;
 
 /// Entries at the end of the log that are looked at when a store is opened: more than two commits.
 pub const STORE_OPEN_CHECK_ENTRIES: u64 = 4_096;
+
+/// Users for whom one record counts: its author and the first of those whom it was delivered to.
+/// Each takes 35 bytes with the record, and one look-up when it is stored.
+pub const CHARGED_MAX: usize = 8;
+
+/// Users whose usage the writer keeps at hand; one takes about 100 bytes.
+pub const STORE_ACCOUNTS_CACHED_MAX: usize = 65_536;
+
+/// Most bytes of the name of an act in the audit trail.
+pub const ACT_CALL_MAX_BYTES: usize = 64;
+
+/// Most bytes of what the audit trail says about an act: a line or two with the reason given.
+pub const ACT_DETAIL_MAX_BYTES: usize = 4 << 10;
+
+/// Changes that one act makes, of state and of records together.
+pub const ACT_CHANGES_MAX: usize = 1_024;
+
+/// Most bytes of an act in the log; a list of bans of which each has a reason fits.
+pub const ACT_MAX_BYTES: usize = 1 << 20;
+
+/// Bytes of records that one act changes, which the writer holds in memory all at once. One record
+/// of the largest size always fits.
+pub const ACT_RECORDS_MAX_BYTES: usize = 32 << 20;
+
+/// Most bytes of a key of the state: the name of a setting, or a key of a person with some room.
+pub const STATE_KEY_MAX_BYTES: usize = 256;
+
+/// Most bytes of a value of the state: a user or a ban with its notes.
+pub const STATE_VALUE_MAX_BYTES: usize = 16 << 10;
 
 /// Index entries that one query reads ahead, all its streams together; one takes 24 bytes.
 pub const MERGE_AHEAD_MAX_HITS: usize = 4_096;

@@ -83,6 +83,8 @@ fn entry(seq: u64, record: &Record) -> Arc<Entry> {
         roles: RoleSet::of(Role::Application),
         vouched: Vouched::Master,
         submitter: None,
+        held: false,
+        charged: Arc::default(),
         record: record.clone(),
     })
 }

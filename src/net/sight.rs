@@ -72,7 +72,7 @@ impl Sight {
         let facts = Facts {
             record: entry.record.view(),
             roles: entry.roles,
-            held: false,
+            held: entry.held,
             standing,
         };
         let reader = self.requester.reader(self.bound, self.app);

@@ -72,6 +72,8 @@ impl Judge for Keeper {
             roles: RoleSet::of(role),
             vouched: Vouched::Master,
             submitter: None,
+            held: false,
+            charges: Vec::new(),
         }
     }
 

@@ -62,7 +62,7 @@ impl RoleJudge {
         let facts = Facts {
             record: entry.record.view(),
             roles: entry.roles,
-            held: false,
+            held: entry.held,
             standing: self.standing(entry),
         };
         let open = submission.gate.open();
@@ -71,14 +71,15 @@ impl RoleJudge {
 
     fn result(&self, submission: &Submission, outcome: &Outcome) -> ResultCode {
         match outcome {
-            Outcome::Stored(_) => ResultCode::Accepted,
+            // Whoever sent a record that was taken out is not told so.
+            Outcome::Stored(_) | Outcome::Removed => ResultCode::Accepted,
             Outcome::Duplicate(entry) | Outcome::Older(entry) => {
                 self.already_here(submission, entry)
             }
             Outcome::Announced(0) => ResultCode::NoConsumers,
             Outcome::Announced(_) => ResultCode::Accepted,
             Outcome::Refused(code) => *code,
-            Outcome::NoSpace | Outcome::Halted => ResultCode::TemporaryError,
+            Outcome::OverQuota | Outcome::NoSpace | Outcome::Halted => ResultCode::TemporaryError,
         }
     }
 }
@@ -103,6 +104,8 @@ impl Judge for RoleJudge {
                 roles,
                 vouched: vouched(standing),
                 submitter: submitter.peer.key().copied(),
+                held: false,
+                charges: Vec::new(),
             },
             Err(refusal) => {
                 tracing::debug!(%refusal, "submission refused");

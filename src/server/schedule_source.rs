@@ -58,7 +58,8 @@ impl StoreSchedules {
                 .page(&mut cursor, &|_| true, PageBudget::default())?;
             for entry in &page.entries {
                 looked_at += 1;
-                if wanted(&entry.record) {
+                // A held record takes part in nothing.
+                if !entry.held && wanted(&entry.record) {
                     found.push(entry.record.clone());
                 }
                 if found.len() >= enough || looked_at >= limits::DIRECTORY_SCAN_MAX_RECORDS {

@@ -4,15 +4,18 @@ use std::fmt;
 
 use super::{
     Store,
+    act::{ActBody, Effect, StateTable},
     counts::{Counts, Item},
     error::StoreError,
     keys::{self, IndexKey, Table},
     record_format::{Header, LogEntry},
+    recount::{Difference, Recount},
+    usage::Usage,
     view::{Order, ValueResult, View},
 };
 use crate::{
     base::{Seq, limits},
-    wire::{RecordRef, Timestamp},
+    wire::{PublicKey, RecordRef, Timestamp},
 };
 
 /// Checks hashes and signatures, of several records at a time as that takes half the time; one
@@ -47,8 +50,10 @@ pub enum Problem {
     InvalidRecord(Seq, String),
     /// The entry was received before the one in front of it.
     ReceivedBackwards(Seq),
-    /// The record here was replaced by an entry that is not behind it.
+    /// The record here was replaced or removed by an entry that is not behind it.
     ReplacedByNothing(Seq),
+    /// The act here says what became of the record there, and that is not what is there.
+    ActWithoutEffect(Seq, Seq),
     /// A key of the record is not in the index: some queries do not find the record.
     MissingKey(Seq, Table),
     /// A key is in the index that nothing in the log asks for.
@@ -57,6 +62,14 @@ pub enum Problem {
     ForeignKey,
     /// The index cannot be read to its end.
     UnreadableIndex(String),
+    /// The value under a key of the state is not what the acts in the log made it.
+    WrongState(StateTable, Vec<u8>),
+    /// A user's account is wrong: what is stored in it, and what was counted.
+    WrongUsage(Box<(PublicKey, Usage, Usage)>),
+    /// A key of the state is none, or its value is none.
+    ForeignState,
+    /// The state cannot be read to its end.
+    UnreadableState(String),
     /// The counters are wrong: what is stored in them, and what was counted.
     WrongCounts(Box<(Counts, Counts)>),
 }
@@ -117,6 +130,9 @@ impl fmt::Display for Problem {
                     "entry {seq} was replaced by an entry that is not behind it"
                 )
             }
+            Self::ActWithoutEffect(seq, from) => {
+                write!(f, "act of entry {seq} is not what became of entry {from}")
+            }
             Self::MissingKey(seq, table) => {
                 write!(f, "entry {seq} is not in the index by {table:?}")
             }
@@ -128,6 +144,19 @@ impl fmt::Display for Problem {
             }
             Self::ForeignKey => f.write_str("index has a key of unknown form"),
             Self::UnreadableIndex(why) => write!(f, "index cannot be read: {why}"),
+            Self::WrongState(table, key) => {
+                let key = String::from_utf8_lossy(key);
+                write!(
+                    f,
+                    "state of {table:?} under {key:?} is not what the log makes it"
+                )
+            }
+            Self::WrongUsage(usage) => {
+                let (user, stored, counted) = usage.as_ref();
+                write!(f, "account of {user} says {stored:?}, there is {counted:?}")
+            }
+            Self::ForeignState => f.write_str("state has a key or a value of unknown form"),
+            Self::UnreadableState(why) => write!(f, "state cannot be read: {why}"),
             Self::WrongCounts(counts) => {
                 let (stored, counted) = counts.as_ref();
                 write!(f, "counters say {stored:?}, there is {counted:?}")
@@ -139,7 +168,8 @@ impl fmt::Display for Problem {
 impl Store {
     /// Reads the whole store as it is now: every record's structure, hash and signature; the log
     /// without a gap and in the order of *received*; every record in every index, and nothing else
-    /// there; the counters. Calls `progress` now and then.
+    /// there; the state and the accounts of users, against what the log makes them; the counters.
+    /// Calls `progress` now and then.
     ///
     /// Writing goes on meanwhile and is not looked at.
     ///
@@ -155,6 +185,7 @@ impl Store {
         let mut check = Check {
             view: &view,
             report: Report::default(),
+            recount: Recount::default(),
             inspect,
             last_received: Timestamp::MIN,
             missing_keys: 0,
@@ -165,6 +196,7 @@ impl Store {
         if check.reads_index {
             check.index()?;
         }
+        check.state();
         let stored = view.counts()?;
         let counted = check.report.counts;
         if stored != counted {
@@ -179,6 +211,7 @@ impl Store {
 struct Check<'a, 'v> {
     view: &'a View<'v>,
     report: Report,
+    recount: Recount,
     inspect: &'a mut Inspect<'a>,
     last_received: Timestamp,
     missing_keys: u64,
@@ -205,6 +238,7 @@ impl Check<'_, '_> {
     /// Checks some entries; their signatures together, which takes half the time.
     fn entries(&mut self, seqs: &[Seq], values: &[ValueResult<'_>]) {
         let mut records = Vec::with_capacity(seqs.len());
+        let mut keys = Vec::new();
         for (seq, value) in seqs.iter().zip(values) {
             match value {
                 Err(error) => {
@@ -212,7 +246,7 @@ impl Check<'_, '_> {
                     self.report.note(Problem::UnreadableEntry(*seq, why));
                 }
                 Ok(None) => self.report.note(Problem::MissingEntry(*seq)),
-                Ok(Some(value)) => records.extend(self.entry(*seq, value)),
+                Ok(Some(value)) => records.extend(self.entry(*seq, value, &mut keys)),
             }
         }
         let views: Vec<RecordRef<'_>> = records.iter().map(|(_, record)| *record).collect();
@@ -221,13 +255,36 @@ impl Check<'_, '_> {
                 self.report.note(Problem::InvalidRecord(*seq, why));
             }
         }
-        let secret = self.view.secret();
-        let keys = |(seq, record): &(Seq, RecordRef<'_>)| secret.record_keys(record, *seq);
-        self.expect_keys(records.iter().flat_map(keys).collect());
+        self.expect_keys(keys);
     }
 
-    /// Checks one entry as far as it goes without its signature; returns the record in it.
-    fn entry<'e>(&mut self, seq: Seq, value: &'e [u8]) -> Option<(Seq, RecordRef<'e>)> {
+    /// Holds the state against what the log makes it.
+    fn state(&mut self) {
+        let report = &mut self.report;
+        let mut tell = |difference| {
+            report.note(match difference {
+                Difference::Value(table, key) => Problem::WrongState(table, key),
+                Difference::Usage(user, stored, counted) => {
+                    Problem::WrongUsage(Box::new((user, stored, counted)))
+                }
+                Difference::Foreign => Problem::ForeignState,
+            });
+        };
+        let recount = std::mem::take(&mut self.recount);
+        if let Err(error) = recount.compare(self.view, &mut tell) {
+            let why = super::writer::reason(&error);
+            self.report.note(Problem::UnreadableState(why));
+        }
+    }
+
+    /// Checks one entry as far as it goes without its signature; returns the record in it, and adds
+    /// the keys that are due.
+    fn entry<'e>(
+        &mut self,
+        seq: Seq,
+        value: &'e [u8],
+        keys: &mut Vec<IndexKey>,
+    ) -> Option<(Seq, RecordRef<'e>)> {
         let Ok(entry) = LogEntry::decode(value) else {
             self.report.note(Problem::MalformedEntry(seq));
             return None;
@@ -237,21 +294,30 @@ impl Check<'_, '_> {
             self.report.note(Problem::ReceivedBackwards(seq));
         }
         self.last_received = entry.received();
+        let due = keys_due(self.view, &entry, seq);
+        let counts = &mut self.report.counts;
         match entry {
-            LogEntry::Record(Header { roles, .. }, record) => {
-                let secret = self.view.secret();
-                self.report.counts.add(Item {
-                    roles,
+            LogEntry::Record(header, record) => {
+                counts.add(Item {
+                    roles: header.roles,
                     bytes: record.bytes().len(),
-                    keys: secret.record_keys(&record, seq).len(),
+                    keys: due.len(),
+                    held: header.held,
                 });
+                self.recount.record(&header, &record);
+                keys.extend(due);
                 return Some((seq, record));
             }
-            LogEntry::User { received, user } => {
-                self.report.counts.users += 1;
-                self.report.counts.index_keys += 1;
-                let key = self.view.secret().user_key(&user, received, seq);
-                self.expect_keys(vec![key]);
+            LogEntry::User { .. } => {
+                counts.users += 1;
+                counts.index_keys += due.len() as u64;
+            }
+            LogEntry::Act { body, .. } => {
+                counts.acts += 1;
+                counts.removed += body.removed().count() as u64;
+                counts.index_keys += due.len() as u64;
+                self.recount.act(&body);
+                self.effects(seq, &body);
             }
             LogEntry::Gone { by, .. } => {
                 self.report.counts.gone += 1;
@@ -260,7 +326,32 @@ impl Check<'_, '_> {
                 }
             }
         }
+        keys.extend(due);
         None
+    }
+
+    /// Checks that the records which an act changed left their places to what the act says.
+    fn effects(&mut self, act: Seq, body: &ActBody) {
+        let expected: Vec<(Seq, Seq)> = body
+            .effects
+            .iter()
+            .map(|effect| match *effect {
+                Effect::Released { from, to, .. } => (from, to),
+                Effect::Dropped { from, .. } | Effect::Removed { from, .. } => (from, act),
+            })
+            .collect();
+        let places: Vec<Seq> = expected.iter().map(|(from, _)| *from).collect();
+        let Ok(values) = self.view.try_values(&places) else {
+            return;
+        };
+        for ((from, expected), value) in expected.into_iter().zip(values) {
+            let entry = value.ok().flatten();
+            let entry = entry.as_ref().map(|value| LogEntry::decode(value));
+            let is_so = matches!(entry, Some(Ok(LogEntry::Gone { by, .. })) if by == expected);
+            if !is_so {
+                self.report.note(Problem::ActWithoutEffect(act, from));
+            }
+        }
     }
 
     /// Checks that the index has every one of these keys.
@@ -360,14 +451,20 @@ fn is_due(view: &View<'_>, key: &[u8], seq: Seq) -> bool {
     let Ok(values) = view.values(&[seq]) else {
         return false;
     };
-    let secret = view.secret();
     match values.first().map(|value| LogEntry::decode(value)) {
-        Some(Ok(LogEntry::Record(_, record))) => secret
-            .record_keys(&record, seq)
-            .iter()
-            .any(|due| due == key),
-        Some(Ok(LogEntry::User { received, user })) => secret.user_key(&user, received, seq) == key,
+        Some(Ok(entry)) => keys_due(view, &entry, seq).iter().any(|due| due == key),
         _ => false,
+    }
+}
+
+/// The keys that the entry at `seq` asks for.
+fn keys_due(view: &View<'_>, entry: &LogEntry<'_>, seq: Seq) -> Vec<IndexKey> {
+    let secret = view.secret();
+    match entry {
+        LogEntry::Record(Header { held, .. }, record) => secret.entry_keys(record, *held, seq),
+        LogEntry::User { received, user } => vec![secret.user_key(user, *received, seq)],
+        LogEntry::Act { body, .. } => secret.act_keys(body.removed(), seq),
+        LogEntry::Gone { .. } => Vec::new(),
     }
 }
 

@@ -11,27 +11,43 @@ use super::{
     error::{Damage, StoreError},
     keys::IndexKey,
     record_format::{self, Malformed},
-    stage::{Stage, Staged, StagedRecord},
+    stage::{Parts, Stage, Staged, StagedRecord, StateValues},
+    state::usage_key,
+    usage::{Accounts, Usage},
 };
 use crate::base::Seq;
 
-/// Writes everything that was staged and returns once it is on disk: the records of the batch in
-/// the order of the log, and the counters after it.
+/// What was written.
+pub(super) struct Written {
+    /// The records that are not held, in the order of the log.
+    pub(super) entries: Vec<Arc<Entry>>,
+    /// The counters after it.
+    pub(super) counts: Counts,
+    /// The accounts after it.
+    pub(super) accounts: Accounts,
+}
+
+/// Writes everything that was staged and returns once it is on disk.
 pub(super) fn commit(
     db: &Database,
     stage: Stage<'_>,
     mut counts: Counts,
-) -> Result<(Vec<Arc<Entry>>, Counts), StoreError> {
+) -> Result<Written, StoreError> {
     let mut entries = Vec::new();
     let mut keys = Vec::new();
     let mut batch = WriteBatch::default();
     let log = db.log()?;
-    let (staged, replaced) = stage.into_parts();
+    let Parts {
+        staged,
+        replaced,
+        state,
+        mut accounts,
+    } = stage.into_parts();
     for (seq, old) in &replaced {
         let value = encoded(*seq, record_format::encode_gone(old.entry.received, old.by))?;
         batch.put_cf(log, seq.to_be_bytes(), value);
         let record = old.entry.record.view();
-        let old_keys = db.secret().record_keys(&record, *seq);
+        let old_keys = db.secret().entry_keys(&record, old.entry.held, *seq);
         counts.remove(item(&old.entry, &old_keys));
         counts.gone += 1;
         keys.extend(old_keys.into_iter().map(|key| (key, Change::Remove)));
@@ -39,7 +55,9 @@ pub(super) fn commit(
     for staged in &staged {
         let (seq, value) = match staged {
             Staged::Record(record) => {
-                entries.push(Arc::clone(&record.entry));
+                if !record.entry.held {
+                    entries.push(Arc::clone(&record.entry));
+                }
                 keys.extend(record_changes(record, &mut counts));
                 (record.entry.seq, record_value(record))
             }
@@ -52,6 +70,18 @@ pub(super) fn commit(
                 counts.index_keys += 1;
                 keys.push((db.secret().user_key(user, *received, *seq), Change::Add));
                 (*seq, record_format::encode_user(*received, user))
+            }
+            Staged::Act {
+                seq,
+                received,
+                body,
+            } => {
+                let added = db.secret().act_keys(body.removed(), *seq);
+                counts.acts += 1;
+                counts.removed += body.removed().count() as u64;
+                counts.index_keys += added.len() as u64;
+                keys.extend(added.into_iter().map(|key| (key, Change::Add)));
+                (*seq, record_format::encode_act(*received, body))
             }
         };
         batch.put_cf(log, seq.to_be_bytes(), encoded(seq, value)?);
@@ -67,10 +97,41 @@ pub(super) fn commit(
             Change::Remove => batch.single_delete_cf(index, key),
         }
     }
+    set_state(db, &mut batch, &state, &accounts)?;
     let meta = counts.encode().ok_or(Damage::Meta("counts"))?;
     batch.put_cf(db.meta()?, COUNTS_KEY, meta);
     db.write(batch)?;
-    Ok((entries, counts))
+    accounts.settle();
+    Ok(Written {
+        entries,
+        counts,
+        accounts,
+    })
+}
+
+/// Adds the changes of state and of accounts to the batch.
+fn set_state(
+    db: &Database,
+    batch: &mut WriteBatch,
+    values: &StateValues,
+    accounts: &Accounts,
+) -> Result<(), StoreError> {
+    let state = db.state()?;
+    for (key, value) in values {
+        match value {
+            Some(value) => batch.put_cf(state, key, value),
+            None => batch.delete_cf(state, key),
+        }
+    }
+    for (user, usage) in accounts.changed() {
+        if *usage == Usage::default() {
+            batch.delete_cf(state, usage_key(user));
+        } else {
+            let value = usage.encode().ok_or(Damage::Usage)?;
+            batch.put_cf(state, usage_key(user), value);
+        }
+    }
+    Ok(())
 }
 
 #[derive(Clone, Copy)]
@@ -106,6 +167,7 @@ fn item(entry: &Entry, keys: &[IndexKey]) -> Item {
         roles: entry.roles,
         bytes: entry.record.bytes().len(),
         keys: keys.len(),
+        held: entry.held,
     }
 }
 

@@ -7,18 +7,27 @@ use crate::base::{Role, RoleSet};
 /// What is in the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Records that can be read.
+    /// Records, held ones included.
     pub records: u64,
     /// Bytes of those records.
     pub record_bytes: u64,
     /// Registered users.
     pub users: u64,
-    /// Records that another one replaced.
+    /// Places of records that were replaced, moved or removed.
     pub gone: u64,
     /// Keys of the index.
     pub index_keys: u64,
     /// Records and their bytes under each role, in the order of [`Role::ALL`].
     pub roles: [RoleCount; 4],
+    /// Of the records, those that are held.
+    #[serde(default)]
+    pub held: u64,
+    /// Acts.
+    #[serde(default)]
+    pub acts: u64,
+    /// IDs that were removed for good.
+    #[serde(default)]
+    pub removed: u64,
 }
 
 /// What is stored under one role; a record under two roles counts in both.
@@ -36,6 +45,7 @@ pub(super) struct Item {
     pub(super) roles: RoleSet,
     pub(super) bytes: usize,
     pub(super) keys: usize,
+    pub(super) held: bool,
 }
 
 impl Counts {
@@ -73,6 +83,7 @@ impl Counts {
         self.records = by(self.records, 1);
         self.record_bytes = by(self.record_bytes, bytes);
         self.index_keys = by(self.index_keys, item.keys as u64);
+        self.held = by(self.held, u64::from(item.held));
         for (role, count) in Role::ALL.into_iter().zip(&mut self.roles) {
             if item.roles.contains(role) {
                 count.records = by(count.records, 1);
@@ -92,6 +103,7 @@ mod tests {
             roles: RoleSet::of(Role::Inbox).with(Role::Outbox),
             bytes: 600,
             keys: 5,
+            held: true,
         };
         let mut counts = Counts::default();
         counts.add(item);
@@ -104,7 +116,7 @@ mod tests {
             (one, one)
         );
         assert_eq!(counts.of(Role::Encryption), RoleCount::default());
-        assert_eq!((counts.records, counts.index_keys), (1, 5));
+        assert_eq!((counts.records, counts.index_keys, counts.held), (1, 5, 1));
         assert_eq!(Counts::decode(&counts.encode().unwrap()), Some(counts));
         counts.remove(item);
         assert_eq!(counts, Counts::default());

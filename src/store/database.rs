@@ -50,6 +50,10 @@ impl Database {
         self.family(options::INDEX)
     }
 
+    pub(super) fn state(&self) -> Result<&ColumnFamily, StoreError> {
+        self.family(options::STATE)
+    }
+
     pub(super) fn meta(&self) -> Result<&ColumnFamily, StoreError> {
         self.family(options::META)
     }
@@ -133,7 +137,7 @@ fn refuse_newer(path: &Path, options: &Options) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads the digest key; gives a new database its identity.
+/// Reads the digest key; gives a new database its identity, and an older one the present schema.
 fn identify(db: &DB) -> Result<Secret, StoreError> {
     let meta = db
         .cf_handle(options::META)
@@ -141,7 +145,15 @@ fn identify(db: &DB) -> Result<Secret, StoreError> {
     let log = db
         .cf_handle(options::LOG)
         .ok_or(Damage::Family(options::LOG))?;
-    if schema(db, meta)?.is_none() {
+    let found = schema(db, meta)?;
+    if found.is_some_and(|found| found < SCHEMA) {
+        // Schema 1 lacks the column family `state`, which opening has made. Everything else that it
+        // has means the same.
+        let mut batch = WriteBatch::default();
+        batch.put_cf(meta, SCHEMA_KEY, SCHEMA.to_be_bytes());
+        db.write_opt(batch, &options::synced())?;
+    }
+    if found.is_none() {
         let mut entries = db.raw_iterator_cf(log);
         entries.seek_to_first();
         entries.status()?;
@@ -168,7 +180,7 @@ fn schema(db: &DB, meta: &ColumnFamily) -> Result<Option<u32>, StoreError> {
 }
 
 /// Version of everything this module writes; see docs/STORAGE.md.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 
 const SCHEMA_NAME: &str = "schema";
 const SECRET_NAME: &str = "digest-key";

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::usage::{Charge, Charged};
 use crate::{
     base::{RoleSet, Seq},
     wire::{PublicKey, Record, ResultCode, Timestamp},
@@ -56,15 +57,20 @@ pub struct Entry {
     pub vouched: Vouched,
     /// Key of the client that brought it, if that one showed a key.
     pub submitter: Option<PublicKey>,
+    /// Whether it waits for an operator to let it in. Nobody may see it before, and it takes the place of
+    /// no other record.
+    pub held: bool,
+    /// For whom it counts, each once, at most [`CHARGED_MAX`](crate::base::limits::CHARGED_MAX).
+    pub charged: Arc<[Charged]>,
     /// The record, byte for byte as it was received.
     pub record: Record,
 }
 
 /// What a [`Judge`](super::Judge) decides about a submitted record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// Keep it, unless it is here already or something newer is; a record that is here gains the
-    /// roles it lacks; ephemeral records are announced.
+    /// roles it lacks, and is held no longer if this says so; ephemeral records are announced.
     Store {
         /// Roles it goes to.
         roles: RoleSet,
@@ -72,6 +78,11 @@ pub enum Judgement {
         vouched: Vouched,
         /// Key of the client that brought it, if that one showed a key.
         submitter: Option<PublicKey>,
+        /// Whether it waits for an operator to let it in.
+        held: bool,
+        /// For whom it counts, and how much of theirs there may be. Of more than
+        /// [`CHARGED_MAX`](crate::base::limits::CHARGED_MAX) the first count.
+        charges: Vec<Charge>,
     },
     /// Turn it away with this code.
     Refuse(ResultCode),
@@ -83,10 +94,15 @@ pub enum Outcome {
     /// It is in the log at this place, and its batch was synced to disk. It may have been at another
     /// place before, under fewer roles.
     Stored(Seq),
-    /// The same record is in the log already, under every role it was to go to.
+    /// The same record is in the log already, under every role it was to go to; or it was to be
+    /// held, and is not. It may be held itself.
     Duplicate(Arc<Entry>),
     /// A record that replaces it, this one, is in the log already.
     Older(Arc<Entry>),
+    /// Somebody for whom it would count has as much as they may.
+    OverQuota,
+    /// An operator took this record out of the store, and it does not come back.
+    Removed,
     /// It is ephemeral and was given to that many subscribers.
     Announced(usize),
     /// It was turned away with this code.

@@ -65,6 +65,9 @@ pub enum Damage {
     /// A log entry does not decode, or the record in it is none.
     #[error("log entry {0} is malformed")]
     Malformed(Seq),
+    /// A user's account does not decode.
+    #[error("a user's account is malformed")]
+    Usage,
     /// A key of the log is no position.
     #[error("a key of the log is not 8 bytes long")]
     LogKey,

@@ -58,11 +58,17 @@ pub enum Table {
     Subkey = 7,
     /// Registered users. Value: digest of the user's key; the time is that of the registration.
     User = 8,
+    /// Held records, newest place first. The value is 0, and the place stands for the time.
+    Held = 9,
+    /// Records that were removed for good. Value: digest of the ID; the place is that of the act.
+    Removed = 10,
+    /// Acts, newest place first. The value is 0, and the place stands for the time.
+    Act = 11,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Time,
         Self::Author,
         Self::Kind,
@@ -71,6 +77,9 @@ impl Table {
         Self::Address,
         Self::Subkey,
         Self::User,
+        Self::Held,
+        Self::Removed,
+        Self::Act,
     ];
 
     /// First byte of the table's keys.
@@ -280,7 +289,40 @@ impl Secret {
         join(run, !received.nanos(), place(0, seq))
     }
 
-    /// Every key of the record at `seq`, sorted, each once.
+    /// The run of the acts that removed the record with that ID: one, or none.
+    pub(super) fn removed_run(&self, id: &RecordId) -> Run {
+        Run::of(Table::Removed, self.value(id.as_bytes()))
+    }
+
+    /// Every key of the act at `seq` that removed those records.
+    pub(super) fn act_keys<'a>(
+        &self,
+        removed: impl Iterator<Item = &'a RecordId>,
+        seq: Seq,
+    ) -> Vec<IndexKey> {
+        let mut keys: Vec<_> = removed
+            .map(|id| {
+                let run = prefix(Table::Removed, self.value(id.as_bytes()));
+                join(run, !seq.get(), place(0, seq))
+            })
+            .collect();
+        keys.push(placed_key(Table::Act, seq));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    /// Every key of the record at `seq`, which may be held, sorted, each once.
+    pub(super) fn entry_keys(&self, record: &RecordRef<'_>, held: bool, seq: Seq) -> Vec<IndexKey> {
+        let mut keys = self.record_keys(record, seq);
+        if held {
+            // The table of held records is behind all others that a record is in.
+            keys.push(placed_key(Table::Held, seq));
+        }
+        keys
+    }
+
+    /// Every key of the record at `seq` by which it is found, sorted, each once.
     pub(super) fn record_keys(&self, record: &RecordRef<'_>, seq: Seq) -> Vec<IndexKey> {
         let inverted = !record.timestamp().nanos();
         let kind = record.kind();
@@ -334,6 +376,19 @@ pub(super) fn parts(key: &[u8]) -> Option<(Table, Seq)> {
 pub(super) const fn prefix(table: Table, value: [u8; 8]) -> Prefix {
     let [a, b, c, d, e, f, g, h] = value;
     [table.byte(), a, b, c, d, e, f, g, h]
+}
+
+/// The key of an entry in a table that is in the order of the log.
+fn placed_key(table: Table, seq: Seq) -> IndexKey {
+    join(prefix(table, [0; 8]), !seq.get(), place(0, seq))
+}
+
+/// Where to seek for the entries of such a table in front of `before`, newest first.
+pub(super) fn placed_start(table: Table, before: Option<Seq>) -> IndexKey {
+    before.map_or_else(
+        || join(prefix(table, [0; 8]), 0, 0),
+        |before| placed_key(table, before.prev()),
+    )
 }
 
 fn time_key(hit: Hit) -> IndexKey {
@@ -484,7 +539,7 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_no_hit() {
-        for key in [&[][..], &[1; 24], &[1; 26], &[0; 25], &[9; 25]] {
+        for key in [&[][..], &[1; 24], &[1; 26], &[0; 25], &[200; 25]] {
             assert_eq!(Run::Everything.hit(key), None);
             assert_eq!(parts(key), None);
         }

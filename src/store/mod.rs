@@ -8,10 +8,14 @@
 //!
 //! What holds at any time:
 //! - The log has an entry at every place from 1 to its tail, and *received* never decreases in it.
-//! - A log entry and its index keys are written, and freed, in one atomic batch.
+//! - A log entry and its index keys are written, and freed, in one atomic batch, and so is what it
+//!   does to the state and to users' accounts.
 //! - Nothing is published, acknowledged or counted before its batch was synced.
-//! - Whatever is decided about a record is in its entry; nothing is decided anew later.
+//! - Whatever is decided about a record is in its entry, and whatever an operator changes in the
+//!   entry of an [`Act`]; nothing is decided anew later.
 
+mod act;
+mod acting;
 mod budget;
 mod check;
 mod commit;
@@ -27,14 +31,17 @@ mod planner;
 mod queue;
 mod reader;
 mod record_format;
+mod recount;
 mod recover;
 mod source;
 mod space;
 mod stage;
+mod state;
 mod stats;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod view;
 mod writer;
 
@@ -46,6 +53,7 @@ use std::{
     },
 };
 
+pub use act::{Act, ActEntry, Acted, Expect, RecordChange, Removal, StateChange, StateTable};
 pub use budget::PageBudget;
 pub use check::{Inspect, Pass, Problem, Progress, Report};
 pub use counts::{Counts, RoleCount};
@@ -56,8 +64,10 @@ pub use keys::Table;
 pub use options::StoreOptions;
 pub use reader::Page;
 pub use space::{FileSystem, FreeSpace};
+pub use state::StateItem;
 pub use stats::{FileTotal, Files, Stats};
 pub use tail::LogPage;
+pub use usage::{Account, Amount, Charge, Charged, Quota, Usage};
 pub use writer::{Judge, Registration, SubmitError, Writer};
 
 use self::database::Database;
@@ -139,7 +149,7 @@ impl Store {
     /// [`StoreError::Engine`] if the disk fails; what was acknowledged is safe even then.
     pub fn close(&self) -> Result<(), StoreError> {
         let db = &self.shared.db;
-        let families = [db.log()?, db.index()?, db.meta()?];
+        let families = [db.log()?, db.index()?, db.state()?, db.meta()?];
         let options = rocksdb::FlushOptions::default();
         Ok(db.engine().flush_cfs_opt(&families, &options)?)
     }

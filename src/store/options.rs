@@ -47,6 +47,8 @@ pub(super) const META: &str = "default";
 pub(super) const LOG: &str = "log";
 /// The index.
 pub(super) const INDEX: &str = "index";
+/// What acts set, and what is stored on behalf of users.
+pub(super) const STATE: &str = "state";
 
 /// Options of the whole database.
 pub(super) fn database(settings: &StoreOptions) -> Result<Options, StoreError> {
@@ -85,6 +87,7 @@ pub(super) fn families(settings: &StoreOptions) -> Result<Vec<ColumnFamilyDescri
         ColumnFamilyDescriptor::new(META, meta(&cache)?),
         ColumnFamilyDescriptor::new(LOG, log(&cache)?),
         ColumnFamilyDescriptor::new(INDEX, index(&cache)?),
+        ColumnFamilyDescriptor::new(STATE, state(&cache)?),
     ])
 }
 
@@ -99,6 +102,17 @@ fn meta(cache: &Cache) -> Result<Options, StoreError> {
     let mut options = Options::default().get_options_from_string(MEMTABLE_PROTECTION)?;
     options.set_write_buffer_size(1 << 20);
     options.set_block_based_table_factory(&tables(cache));
+    Ok(options)
+}
+
+fn state(cache: &Cache) -> Result<Options, StoreError> {
+    let mut options = Options::default().get_options_from_string(MEMTABLE_PROTECTION)?;
+    options.set_write_buffer_size(limits::STORE_STATE_BUFFER_BYTES);
+    options.set_compression_type(DBCompressionType::Lz4);
+    let mut tables = tables(cache);
+    // Whoever writes for the first time is looked up and is not there.
+    tables.set_bloom_filter(10.0, false);
+    options.set_block_based_table_factory(&tables);
     Ok(options)
 }
 

@@ -27,7 +27,7 @@ pub struct Page {
 }
 
 impl Store {
-    /// The next entries of a cursor that `sees` lets through.
+    /// The next entries of a cursor that `sees` lets through, held ones not excepted.
     ///
     /// A page ends when its budget is used up, and after some work even when nothing was found, so
     /// that other readers get their turn. No record is returned twice.
@@ -145,7 +145,10 @@ fn matching(cursor: &Cursor, seq: Seq, value: &[u8]) -> Result<Option<Entry>, St
                 .map_err(malformed)
         }
         // Not a record any more: another one replaced it since its key was read.
-        LogEntry::Record(..) | LogEntry::Gone { .. } | LogEntry::User { .. } => Ok(None),
+        LogEntry::Record(..)
+        | LogEntry::Gone { .. }
+        | LogEntry::User { .. }
+        | LogEntry::Act { .. } => Ok(None),
     }
 }
 

@@ -1,15 +1,17 @@
 //! A batch while it is put together: what goes into the log, and what it replaces there.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use super::{
+    act::ActBody,
     entry::{Entry, Outcome, Vouched},
     error::{Damage, StoreError},
     keys::{Hit, IndexKey, Run, SEQ_MAX, Table},
-    record_format::{self, LogEntry},
+    record_format::{self, Header, LogEntry},
+    usage::{self, Accounts, Charge},
     view::{Keys, Order, View},
 };
 use crate::{
@@ -22,17 +24,46 @@ use crate::{
 /// It answers as the store will once the batch is in it: a record that was staged is a duplicate
 /// for the next one already.
 pub(super) struct Stage<'v> {
-    view: &'v View<'v>,
+    pub(super) view: &'v View<'v>,
     keys: Keys<'v>,
-    has_space: bool,
+    pub(super) has_space: bool,
+    /// Whether an ID was ever removed; nothing has to be looked up before.
+    has_removed: bool,
     next: Seq,
     /// When the last of the entries was received.
     received: Timestamp,
-    staged: Vec<Staged>,
+    pub(super) staged: Vec<Staged>,
     ids: HashMap<RecordId, usize>,
     replaceable: HashMap<Address, usize>,
     replaced: BTreeMap<Seq, Replaced>,
-    index_keys: usize,
+    /// IDs that the acts of this batch removed.
+    pub(super) removed: HashSet<RecordId>,
+    /// Values of the state, by their whole keys, that the acts of this batch set.
+    pub(super) state: StateValues,
+    accounts: Accounts,
+    pub(super) index_keys: usize,
+}
+
+/// Values of the state by their whole keys; those that are taken away are nothing.
+pub(super) type StateValues = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// What a batch is made with.
+pub(super) struct Ground {
+    /// Without space it takes no new entry.
+    pub(super) has_space: bool,
+    /// Whether the store has removed IDs.
+    pub(super) has_removed: bool,
+    /// What is stored on behalf of users.
+    pub(super) accounts: Accounts,
+}
+
+/// What a batch writes.
+pub(super) struct Parts {
+    pub(super) staged: Vec<Staged>,
+    /// By the places that they leave.
+    pub(super) replaced: BTreeMap<Seq, Replaced>,
+    pub(super) state: StateValues,
+    pub(super) accounts: Accounts,
 }
 
 /// One entry of a batch.
@@ -43,49 +74,61 @@ pub(super) enum Staged {
         received: Timestamp,
         user: PublicKey,
     },
+    Act {
+        seq: Seq,
+        received: Timestamp,
+        body: ActBody,
+    },
 }
 
 /// A record of a batch.
 pub(super) struct StagedRecord {
     pub(super) entry: Arc<Entry>,
     pub(super) keys: Vec<IndexKey>,
-    /// A later entry of the same batch that replaces it.
+    /// An entry of the same batch that replaces or removes it.
     pub(super) gone_by: Option<Seq>,
 }
 
-/// A record of an earlier batch that an entry of this one replaces.
+/// A record of an earlier batch that an entry of this one replaces or removes.
 pub(super) struct Replaced {
     pub(super) entry: Arc<Entry>,
     pub(super) by: Seq,
 }
 
 /// Where a live record is.
-enum Place {
+pub(super) enum Place {
     Staged(usize, Arc<Entry>),
     Stored(Arc<Entry>),
 }
 
 impl Place {
-    const fn entry(&self) -> &Arc<Entry> {
+    pub(super) const fn entry(&self) -> &Arc<Entry> {
         match self {
             Self::Staged(_, entry) | Self::Stored(entry) => entry,
         }
     }
 }
 
+/// How the signer of a record is vouched for by now; `None` where it was revoked.
+pub(super) type VouchedNow<'a> = dyn Fn(&Entry) -> Option<Vouched> + 'a;
+
 impl<'v> Stage<'v> {
-    /// An empty batch behind the tail of `view`. Without space it takes no new entry.
-    pub(super) fn new(view: &'v View<'v>, has_space: bool) -> Result<Self, StoreError> {
+    /// An empty batch behind the tail of `view`.
+    pub(super) fn new(view: &'v View<'v>, ground: Ground) -> Result<Self, StoreError> {
         Ok(Self {
             keys: view.index(Order::Prefix)?,
             next: view.tail().next(),
             received: Timestamp::MIN,
             view,
-            has_space,
+            has_space: ground.has_space,
+            has_removed: ground.has_removed,
             staged: Vec::new(),
             ids: HashMap::new(),
             replaceable: HashMap::new(),
             replaced: BTreeMap::new(),
+            removed: HashSet::new(),
+            state: StateValues::new(),
+            accounts: ground.accounts,
             index_keys: 0,
         })
     }
@@ -93,7 +136,11 @@ impl<'v> Stage<'v> {
     /// Takes a record into the batch, at the place [`next`](Self::next), or says why not.
     ///
     /// A record that is here already, but not under all the roles it is offered for, moves to a new
-    /// place: there it has the roles of both, and the better of what vouches for its signer.
+    /// place: there it has the roles of both, and the better of what vouches for its signer. So does
+    /// one that was held and comes again to be stored at once. What is to be held adds nothing to a
+    /// record that is not.
+    ///
+    /// A held record replaces nothing, and nothing replaces it.
     ///
     /// [`Outcome::Stored`] is a promise for the time after the batch is written. Free space comes
     /// before everything else, so that a full disk does not tell what is here.
@@ -106,7 +153,8 @@ impl<'v> Stage<'v> {
     pub(super) fn offer(
         &mut self,
         entry: &Arc<Entry>,
-        vouched_now: &dyn Fn(&Entry) -> Option<Vouched>,
+        charges: &[Charge],
+        vouched_now: &VouchedNow<'_>,
     ) -> Result<Outcome, StoreError> {
         if !self.has_space {
             return Ok(Outcome::NoSpace);
@@ -114,25 +162,43 @@ impl<'v> Stage<'v> {
         let record = entry.record.view();
         if let Some(known) = self.find_id(&record.id())? {
             let theirs = known.entry();
-            if theirs.roles.union(entry.roles) == theirs.roles {
+            let is_release = theirs.held && !entry.held;
+            let adds_nothing = theirs.roles.union(entry.roles) == theirs.roles;
+            if (adds_nothing && !is_release) || (entry.held && !theirs.held) {
                 return Ok(Outcome::Duplicate(Arc::clone(theirs)));
             }
             let entry = Arc::new(united(theirs, entry));
-            return self.take(&entry, Some(known));
+            if is_release {
+                return self.admit(&entry, Some(known), charges, vouched_now);
+            }
+            return self.take(&entry, vec![known], charges);
         }
-        let is_replaceable = record.kind().duplicates() == Duplicates::Replaceable;
-        let current = if is_replaceable {
-            self.current(&record.address())?
+        if self.is_removed(&record.id())? {
+            return Ok(Outcome::Removed);
+        }
+        self.admit(entry, None, charges, vouched_now)
+    }
+
+    /// Takes a record, which was held as `known` before, by the rules of replacement.
+    pub(super) fn admit(
+        &mut self,
+        entry: &Arc<Entry>,
+        known: Option<Place>,
+        charges: &[Charge],
+        vouched_now: &VouchedNow<'_>,
+    ) -> Result<Outcome, StoreError> {
+        let current = if is_replaceable(entry) {
+            self.current(&entry.record.view().address())?
         } else {
             None
         };
-        if let Some(known) = current.as_ref().map(Place::entry)
-            && let Some(vouched) = vouched_now(known)
-            && let Some(refusal) = stays(known, vouched, entry)
+        if let Some(current) = current.as_ref().map(Place::entry)
+            && let Some(vouched) = vouched_now(current)
+            && let Some(refusal) = stays(current, vouched, entry)
         {
             return Ok(refusal);
         }
-        self.take(entry, current)
+        self.take(entry, known.into_iter().chain(current).collect(), charges)
     }
 
     /// Takes a registration into the batch; false without space.
@@ -166,7 +232,14 @@ impl<'v> Stage<'v> {
             LogEntry::User { user: known, .. } if known == *user => Some(()),
             _ => None,
         };
-        Ok(self.find(run, (Hit::FIRST, Hit::LAST), is_user)?.is_some())
+        let found = find(
+            self.view,
+            &mut self.keys,
+            run,
+            (Hit::FIRST, Hit::LAST),
+            is_user,
+        );
+        Ok(found?.is_some())
     }
 
     /// Place of the next entry.
@@ -195,12 +268,17 @@ impl<'v> Stage<'v> {
         self.staged.iter().filter(is_user).count()
     }
 
-    /// What was taken, and what it replaces, by place.
-    pub(super) fn into_parts(self) -> (Vec<Staged>, BTreeMap<Seq, Replaced>) {
-        (self.staged, self.replaced)
+    /// What is to be written.
+    pub(super) fn into_parts(self) -> Parts {
+        Parts {
+            staged: self.staged,
+            replaced: self.replaced,
+            state: self.state,
+            accounts: self.accounts,
+        }
     }
 
-    fn claim(&mut self, received: Timestamp) -> Result<Seq, StoreError> {
+    pub(super) fn claim(&mut self, received: Timestamp) -> Result<Seq, StoreError> {
         let seq = self.next;
         if seq.get() > SEQ_MAX {
             return Err(StoreError::Full);
@@ -210,27 +288,71 @@ impl<'v> Stage<'v> {
         Ok(seq)
     }
 
-    /// Puts an entry behind the last one, in place of `old`.
-    fn take(&mut self, entry: &Arc<Entry>, old: Option<Place>) -> Result<Outcome, StoreError> {
+    /// Puts an entry behind the last one, in place of `old`, unless somebody has too much.
+    fn take(
+        &mut self,
+        entry: &Arc<Entry>,
+        old: Vec<Place>,
+        charges: &[Charge],
+    ) -> Result<Outcome, StoreError> {
+        if !self.is_within(entry, &old, charges)? {
+            return Ok(Outcome::OverQuota);
+        }
         let seq = self.claim(entry.received)?;
         assert_eq!(
             entry.seq, seq,
             "an entry is made for the place it is offered"
         );
-        if let Some(old) = old {
-            self.replace(old, seq);
+        for old in old {
+            self.replace(old, seq)?;
         }
-        self.put(entry);
+        self.put(entry)?;
         Ok(Outcome::Stored(seq))
     }
 
-    fn put(&mut self, entry: &Arc<Entry>) {
+    /// Whether everybody for whom `entry` counts may have it in place of `old`.
+    fn is_within(
+        &mut self,
+        entry: &Entry,
+        old: &[Place],
+        charges: &[Charge],
+    ) -> Result<bool, StoreError> {
+        for Charge {
+            user,
+            account,
+            quota,
+        } in charges
+        {
+            let is_charged = |entry: &Entry| {
+                let mut charged = entry.charged.iter();
+                charged.any(|it| it.user == *user && it.account == *account)
+            };
+            if !is_charged(entry) {
+                continue;
+            }
+            let before = self.accounts.of(self.view, user)?.of(*account);
+            let left = old.iter().map(Place::entry).filter(|old| is_charged(old));
+            let left = left.fold(before, |left, old| left.minus(old.record.bytes().len()));
+            if left.plus(entry.record.bytes().len()).passes(*quota, before) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn put(&mut self, entry: &Arc<Entry>) -> Result<(), StoreError> {
+        for charged in entry.charged.iter() {
+            let bytes = entry.record.bytes().len();
+            let plus = |amount: usage::Amount| amount.plus(bytes);
+            self.accounts.change(self.view, *charged, plus)?;
+        }
         let record = entry.record.view();
-        let keys = self.view.secret().record_keys(&record, entry.seq);
+        let secret = self.view.secret();
+        let keys = secret.entry_keys(&record, entry.held, entry.seq);
         let index = self.staged.len();
         self.index_keys += keys.len();
         self.ids.insert(record.id(), index);
-        if record.kind().duplicates() == Duplicates::Replaceable {
+        if is_replaceable(entry) {
             self.replaceable.insert(record.address(), index);
         }
         self.staged.push(Staged::Record(StagedRecord {
@@ -238,12 +360,24 @@ impl<'v> Stage<'v> {
             keys,
             gone_by: None,
         }));
+        Ok(())
     }
 
-    fn replace(&mut self, old: Place, by: Seq) {
+    /// Takes a record out: the entry `by` replaces or removes it.
+    pub(super) fn replace(&mut self, old: Place, by: Seq) -> Result<(), StoreError> {
+        let entry = old.entry();
+        for charged in entry.charged.iter() {
+            let bytes = entry.record.bytes().len();
+            let minus = |amount: usage::Amount| amount.minus(bytes);
+            self.accounts.change(self.view, *charged, minus)?;
+        }
         match old {
             Place::Staged(index, entry) => {
                 self.ids.remove(&entry.record.id());
+                let address = entry.record.view().address();
+                if self.replaceable.get(&address) == Some(&index) {
+                    self.replaceable.remove(&address);
+                }
                 if let Some(Staged::Record(staged)) = self.staged.get_mut(index) {
                     staged.gone_by = Some(by);
                 }
@@ -252,6 +386,7 @@ impl<'v> Stage<'v> {
                 self.replaced.insert(entry.seq, Replaced { entry, by });
             }
         }
+        Ok(())
     }
 
     fn staged_at(&self, index: usize) -> Option<Place> {
@@ -262,70 +397,99 @@ impl<'v> Stage<'v> {
     }
 
     /// The live record with that ID.
-    fn find_id(&mut self, id: &RecordId) -> Result<Option<Place>, StoreError> {
+    pub(super) fn find_id(&mut self, id: &RecordId) -> Result<Option<Place>, StoreError> {
         if let Some(index) = self.ids.get(id) {
             return Ok(self.staged_at(*index));
         }
         let window = Hit::of_id(id);
-        let found =
-            self.find_record(Run::at(id.timestamp()), window, |record| record.id() == *id)?;
-        let live = found.filter(|entry| !self.replaced.contains_key(&entry.seq));
-        Ok(live.map(Place::Stored))
+        let run = Run::at(id.timestamp());
+        self.find_record(run, window, |_, record| record.id() == *id)
     }
 
-    /// The live record at an address of a replaceable kind.
+    /// The live record at an address of a replaceable kind; held ones are not.
     fn current(&mut self, address: &Address) -> Result<Option<Place>, StoreError> {
         if let Some(index) = self.replaceable.get(address) {
             return Ok(self.staged_at(*index));
         }
         let run = self.view.secret().address_run(address);
         let window = (Hit::FIRST, Hit::LAST);
-        let found = self.find_record(run, window, |record| record.address() == *address)?;
-        Ok(found.map(Place::Stored))
+        self.find_record(run, window, |header, record| {
+            !header.held && record.address() == *address
+        })
+    }
+
+    /// Whether an operator removed that ID for good.
+    fn is_removed(&mut self, id: &RecordId) -> Result<bool, StoreError> {
+        if !self.has_removed || self.removed.contains(id) {
+            return Ok(self.removed.contains(id));
+        }
+        let run = self.view.secret().removed_run(id);
+        let removed = |_: Seq, entry: LogEntry<'_>| match entry {
+            LogEntry::Act { body, .. } => body.removed().any(|it| it == id).then_some(()),
+            _ => None,
+        };
+        let whole = (Hit::FIRST, Hit::LAST);
+        let found = find(self.view, &mut self.keys, run, whole, removed)?;
+        Ok(found.is_some())
     }
 
     fn find_record(
         &mut self,
         run: Run,
         window: (Hit, Hit),
-        is_it: impl Fn(&RecordRef<'_>) -> bool,
-    ) -> Result<Option<Arc<Entry>>, StoreError> {
-        let found = self.find(run, window, |seq, entry| match entry {
-            LogEntry::Record(header, record) if is_it(&record) => {
-                Some(record_format::owned(seq, &header, &record).map_err(|_| seq))
-            }
-            _ => None,
-        })?;
+        is_it: impl Fn(&Header, &RecordRef<'_>) -> bool,
+    ) -> Result<Option<Place>, StoreError> {
+        let replaced = &self.replaced;
+        let found = find(
+            self.view,
+            &mut self.keys,
+            run,
+            window,
+            |seq, entry| match entry {
+                LogEntry::Record(header, record)
+                    if !replaced.contains_key(&seq) && is_it(&header, &record) =>
+                {
+                    Some(record_format::owned(seq, &header, &record).map_err(|_| seq))
+                }
+                _ => None,
+            },
+        )?;
         let entry = found.transpose().map_err(Damage::Malformed)?;
-        Ok(entry.map(Arc::new))
+        Ok(entry.map(|entry| Place::Stored(Arc::new(entry))))
     }
+}
 
-    /// The first entry in a stretch of the index that `pick` takes.
-    fn find<T>(
-        &mut self,
-        run: Run,
-        (first, last): (Hit, Hit),
-        pick: impl Fn(Seq, LogEntry<'_>) -> Option<T>,
-    ) -> Result<Option<T>, StoreError> {
-        let Some(key) = run.seek_key(first) else {
-            return Ok(None);
-        };
-        self.keys.seek(&key);
-        while let Some(hit) = self.keys.key()?.and_then(|key| run.hit(key)) {
-            if hit > last {
-                break;
-            }
-            let seq = hit.seq();
-            let values = self.view.values(&[seq])?;
-            let value = values.first().ok_or(Damage::Missing(seq))?;
-            let entry = LogEntry::decode(value).map_err(|_| Damage::Malformed(seq))?;
-            if let Some(found) = pick(seq, entry) {
-                return Ok(Some(found));
-            }
-            self.keys.step();
+/// The first entry in a stretch of the index that `pick` takes.
+fn find<T>(
+    view: &View<'_>,
+    keys: &mut Keys<'_>,
+    run: Run,
+    (first, last): (Hit, Hit),
+    pick: impl Fn(Seq, LogEntry<'_>) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    let Some(key) = run.seek_key(first) else {
+        return Ok(None);
+    };
+    keys.seek(&key);
+    while let Some(hit) = keys.key()?.and_then(|key| run.hit(key)) {
+        if hit > last {
+            break;
         }
-        Ok(None)
+        let seq = hit.seq();
+        let values = view.values(&[seq])?;
+        let value = values.first().ok_or(Damage::Missing(seq))?;
+        let entry = LogEntry::decode(value).map_err(|_| Damage::Malformed(seq))?;
+        if let Some(found) = pick(seq, entry) {
+            return Ok(Some(found));
+        }
+        keys.step();
     }
+    Ok(None)
+}
+
+/// Whether the record takes the place of others, and others its.
+fn is_replaceable(entry: &Entry) -> bool {
+    !entry.held && entry.record.view().kind().duplicates() == Duplicates::Replaceable
 }
 
 /// Why the current record of an address, whose signer is vouched for by now as `vouched` says, stays
@@ -355,6 +519,8 @@ fn united(known: &Entry, again: &Entry) -> Entry {
             Vouched::Unknown => again.vouched,
             vouched => vouched,
         },
+        held: known.held && again.held,
+        charged: usage::union(&known.charged, again.charged.iter().copied()).into(),
         ..again.clone()
     }
 }

@@ -94,7 +94,7 @@ impl Store {
     fn memtable_bytes(&self) -> Result<u64, StoreError> {
         let db = &self.shared.db;
         let mut bytes = 0;
-        for family in [options::META, options::LOG, options::INDEX] {
+        for family in [options::META, options::LOG, options::INDEX, options::STATE] {
             let family = db.family(family)?;
             let size = properties::CUR_SIZE_ALL_MEM_TABLES;
             bytes += db

@@ -3,12 +3,15 @@
 use rocksdb::{DBPinnableSlice, DBRawIterator, ReadOptions, Snapshot};
 
 use super::{
+    act::StateTable,
     counts::Counts,
     database::{self, Database},
     error::{Damage, StoreError},
     keys::{IndexKey, Secret},
+    state,
+    usage::Usage,
 };
-use crate::base::Seq;
+use crate::{base::Seq, wire::PublicKey};
 
 /// The database as it was at one moment.
 ///
@@ -112,6 +115,33 @@ impl<'a> View<'a> {
             .into_iter()
             .map(|value| Ok(value?.is_some()))
             .collect()
+    }
+
+    /// A value of the state.
+    pub(super) fn state_value(
+        &self,
+        table: StateTable,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = state::state_key(table, key);
+        let value = self.snapshot.get_pinned_cf(self.db.state()?, key)?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// What is stored on behalf of `user`.
+    pub(super) fn usage(&self, user: &PublicKey) -> Result<Usage, StoreError> {
+        let key = state::usage_key(user);
+        let value = self.snapshot.get_pinned_cf(self.db.state()?, key)?;
+        value.map_or(Ok(Usage::default()), |value| {
+            Usage::decode(&value).ok_or(StoreError::Damaged(Damage::Usage))
+        })
+    }
+
+    /// A way along the keys of the state.
+    pub(super) fn state(&self) -> Result<Keys<'_>, StoreError> {
+        let options = self.options();
+        let keys = self.snapshot.raw_iterator_cf_opt(self.db.state()?, options);
+        Ok(Keys(keys))
     }
 
     /// The counters.

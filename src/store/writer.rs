@@ -13,12 +13,15 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    Store, commit,
+    Store,
+    act::{Act, Acted},
+    commit,
     counts::Counts,
     entry::{Entry, Judgement, Outcome, Vouched},
     error::StoreError,
     queue::{Bounds, PushError, Queue, Weight},
-    stage::Stage,
+    stage::{Ground, Stage},
+    usage::{self, Accounts},
     view::View,
 };
 use crate::{
@@ -29,8 +32,8 @@ use crate::{
 /// The decisions and effects around a submission. The writer calls it from its own thread only, one
 /// record after the other in the order of the log, so it may keep state without locks.
 ///
-/// It must not call [`Writer::submit`], [`Writer::register_user`] or [`Writer::shutdown`]: they
-/// wait for the thread that calls it.
+/// It must not call [`Writer::submit`], [`Writer::register_user`], [`Writer::act`] or
+/// [`Writer::shutdown`]: they wait for the thread that calls it.
 pub trait Judge: Send + 'static {
     /// What a submission carries along, for instance where its answer goes.
     type Context: Send + 'static;
@@ -50,10 +53,12 @@ pub trait Judge: Send + 'static {
     }
 
     /// The record was taken into the batch: from now on later records may be judged by it. If the
-    /// batch cannot be written the store halts, and nothing is judged any more.
+    /// batch cannot be written the store halts, and nothing is judged any more. A held record comes
+    /// here when it is released.
     fn stored(&mut self, record: &Record);
 
-    /// The entries are durable, in the order of the log. Comes before the replies.
+    /// The entries are durable, in the order of the log. Comes before the replies. Held records are
+    /// not among them; they are when they are released, at their new places.
     fn publish(&mut self, entries: &[Arc<Entry>]);
 
     /// An ephemeral record for whoever listens now; returns how many do. It is never stored.
@@ -109,12 +114,14 @@ enum Thread {
 enum Work<C> {
     Record(Record, C),
     User(PublicKey, SyncSender<Registration>),
+    Act(Box<Act>, SyncSender<Acted>),
 }
 
 /// Whom the answer to a piece of work goes to.
 enum Asker<C> {
     Submission(C, Outcome),
     Registration(SyncSender<Registration>, Registration),
+    Act(SyncSender<Acted>, Acted),
 }
 
 impl<C: Send + 'static> Writer<C> {
@@ -135,6 +142,7 @@ impl<C: Send + 'static> Writer<C> {
         };
         let mut works = Works {
             counts: store.shared.db.counts()?,
+            accounts: Accounts::default(),
             store,
             judge,
         };
@@ -185,6 +193,21 @@ impl<C: Send + 'static> Writer<C> {
             return Registration::Halted;
         }
         answer.recv().unwrap_or(Registration::Halted)
+    }
+
+    /// Changes the store other than by a submission: everything in `act`, or nothing. Blocks until that
+    /// is durable. Records that it releases are published like any that are stored.
+    #[must_use]
+    pub fn act(&self, act: Act) -> Acted {
+        if !act.is_bounded() {
+            return Acted::TooLarge;
+        }
+        let (asker, answer) = mpsc::sync_channel(1);
+        let work = Work::Act(Box::new(act), asker);
+        if self.handle.queue.push(work).is_err() {
+            return Acted::Halted;
+        }
+        answer.recv().unwrap_or(Acted::Halted)
     }
 
     /// Submissions that wait for the writer.
@@ -249,7 +272,7 @@ impl<C> Work<C> {
     fn hand_back(self, error: fn(Record, C) -> SubmitError<C>) -> Result<(), SubmitError<C>> {
         match self {
             Self::Record(record, context) => Err(error(record, context)),
-            Self::User(..) => Ok(()),
+            Self::User(..) | Self::Act(..) => Ok(()),
         }
     }
 }
@@ -259,6 +282,7 @@ impl<C> Weight for Work<C> {
         match self {
             Self::Record(record, _) => record.bytes().len(),
             Self::User(..) => USER_BYTES,
+            Self::Act(act, _) => act.bytes(),
         }
     }
 }
@@ -284,6 +308,7 @@ struct Works<J> {
     store: Store,
     judge: J,
     counts: Counts,
+    accounts: Accounts,
 }
 
 impl<J: Judge> Works<J> {
@@ -312,7 +337,12 @@ impl<J: Judge> Works<J> {
     ) -> Result<(), StoreError> {
         let store = self.store.clone();
         let view = View::new(&store.shared.db, store.tail());
-        let mut stage = Stage::new(&view, store.has_space())?;
+        let ground = Ground {
+            has_space: store.has_space(),
+            has_removed: self.counts.removed > 0,
+            accounts: mem::take(&mut self.accounts),
+        };
+        let mut stage = Stage::new(&view, ground)?;
         let mut received = store.last_received();
         while !stage.is_full()
             && let Some(work) = queued.next()
@@ -331,16 +361,24 @@ impl<J: Judge> Works<J> {
                     askers.push(Asker::Registration(asker, known));
                     outcome?;
                 }
+                Work::Act(act, asker) => {
+                    let acted = self.consider_act(&mut stage, *act, received);
+                    let known = acted.as_ref().map_or(Acted::Halted, Acted::clone);
+                    askers.push(Asker::Act(asker, known));
+                    acted?;
+                }
             }
         }
         if stage.is_empty() {
+            self.accounts = stage.into_parts().accounts;
             return Ok(());
         }
         let (tail, received) = (stage.next().prev(), stage.received());
-        let (entries, counts) = commit::commit(&store.shared.db, stage, self.counts)?;
-        self.counts = counts;
+        let written = commit::commit(&store.shared.db, stage, self.counts)?;
+        self.counts = written.counts;
+        self.accounts = written.accounts;
         store.advance(tail, received);
-        self.judge.publish(&entries);
+        self.judge.publish(&written.entries);
         Ok(())
     }
 
@@ -353,13 +391,16 @@ impl<J: Judge> Works<J> {
     ) -> Result<Outcome, StoreError> {
         let view = record.view();
         let is_ephemeral = view.kind().duplicates() == Duplicates::Ephemeral;
-        let (roles, vouched, submitter) = match self.judge.judge(view, context, received) {
+        let judgement = self.judge.judge(view, context, received);
+        let (roles, vouched, submitter, held, charges) = match judgement {
             Judgement::Refuse(code) => return Ok(Outcome::Refused(code)),
             Judgement::Store {
                 roles,
                 vouched,
                 submitter,
-            } => (roles, vouched, submitter),
+                held,
+                charges,
+            } => (roles, vouched, submitter, held, charges),
         };
         let entry = Arc::new(Entry {
             seq: if is_ephemeral {
@@ -371,16 +412,39 @@ impl<J: Judge> Works<J> {
             roles,
             vouched,
             submitter,
+            held,
+            charged: if charges.is_empty() {
+                Arc::default()
+            } else {
+                usage::charged(&charges).into()
+            },
             record,
         });
         if is_ephemeral {
             return Ok(Outcome::Announced(self.judge.announce(&entry)));
         }
-        let outcome = stage.offer(&entry, &|known| self.judge.vouched_now(known))?;
-        if let Outcome::Stored(_) = outcome {
+        let vouched_now = |known: &Entry| self.judge.vouched_now(known);
+        let outcome = stage.offer(&entry, &charges, &vouched_now)?;
+        if let Outcome::Stored(_) = outcome
+            && !held
+        {
             self.judge.stored(&entry.record);
         }
         Ok(outcome)
+    }
+
+    fn consider_act(
+        &mut self,
+        stage: &mut Stage<'_>,
+        act: Act,
+        received: Timestamp,
+    ) -> Result<Acted, StoreError> {
+        let vouched_now = |known: &Entry| self.judge.vouched_now(known);
+        let (acted, released) = stage.act(act, received, &vouched_now)?;
+        for record in &released {
+            self.judge.stored(record);
+        }
+        Ok(acted)
     }
 
     fn consider_user(
@@ -413,6 +477,11 @@ impl<J: Judge> Works<J> {
                     tracing::debug!("nobody waits for the end of a registration");
                 }
             }
+            Asker::Act(asker, acted) => {
+                if asker.try_send(acted).is_err() {
+                    tracing::debug!("nobody waits for the end of an act");
+                }
+            }
         }
     }
 }
@@ -422,6 +491,7 @@ impl<C> Asker<C> {
         match work {
             Work::Record(_, context) => Self::Submission(context, Outcome::Halted),
             Work::User(_, asker) => Self::Registration(asker, Registration::Halted),
+            Work::Act(_, asker) => Self::Act(asker, Acted::Halted),
         }
     }
 
@@ -432,6 +502,7 @@ impl<C> Asker<C> {
             Self::Submission(_, Outcome::Announced(_)) => {}
             Self::Submission(_, outcome) => *outcome = Outcome::Halted,
             Self::Registration(_, registration) => *registration = Registration::Halted,
+            Self::Act(_, acted) => *acted = Acted::Halted,
         }
     }
 }

@@ -127,8 +127,8 @@ fn write_report(out: &mut dyn Write, report: &Report) -> std::io::Result<()> {
     let (entries, counts) = (report.entries, &report.counts);
     writeln!(
         out,
-        "read {entries} log entries: {} records, {} index keys, {} users",
-        counts.records, counts.index_keys, counts.users
+        "read {entries} log entries: {} records ({} held), {} index keys, {} users, {} acts, {} IDs removed",
+        counts.records, counts.held, counts.index_keys, counts.users, counts.acts, counts.removed
     )?;
     match report.problems_total {
         0 => writeln!(out, "no problems"),
@@ -144,6 +144,9 @@ fn report_json(report: &Report) -> Value {
         "records": report.counts.records,
         "index_keys": report.counts.index_keys,
         "users": report.counts.users,
+        "held": report.counts.held,
+        "acts": report.counts.acts,
+        "removed": report.counts.removed,
         "problems": problems,
         "problems_total": report.problems_total,
     })
@@ -160,8 +163,11 @@ fn write_stats(out: &mut dyn Write, stats: &Stats) -> std::io::Result<()> {
         let count = counts.of(role);
         row(&format!("  {role}"), count.records, Some(count.bytes))?;
     }
+    row("held", counts.held, None)?;
     row("replaced", counts.gone, None)?;
+    row("removed", counts.removed, None)?;
     row("users", counts.users, None)?;
+    row("acts", counts.acts, None)?;
     row("index keys", counts.index_keys, None)?;
     row("log entries", stats.tail.get(), None)?;
     for (name, total) in files(stats) {
@@ -191,6 +197,9 @@ fn stats_json(stats: &Stats) -> Value {
         "roles": serde_json::Map::from_iter(roles),
         "replaced": counts.gone,
         "users": counts.users,
+        "held": counts.held,
+        "removed": counts.removed,
+        "acts": counts.acts,
         "index_keys": counts.index_keys,
         "log_entries": stats.tail.get(),
         "files": serde_json::Map::from_iter(files),

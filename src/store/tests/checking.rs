@@ -2,12 +2,17 @@
 
 use std::{fs, path::Path};
 
-use super::support::{REPLACEABLE, Scene, UNIQUE, build, inspect, kind, record, settings};
+use super::support::{
+    Decision, REPLACEABLE, Scene, UNIQUE, build, inspect, key, kind, record, settings,
+};
 use crate::{
     base::Seq,
     store::{
-        Counts, Pass, Problem, Progress, Report, Store, Table,
+        Account, Act, Charge, Counts, Expect, Pass, Problem, Progress, Quota, RecordChange,
+        Removal, Report, StateChange, StateTable, Store, Table, Usage,
         database::{COUNTS_KEY, Database},
+        record_format::{self, LogEntry},
+        state::{state_key, usage_key},
     },
     verify::VerifyError,
     wire::{TagKind, TagsBuilder},
@@ -168,6 +173,124 @@ fn a_key_that_is_missing_or_too_many_is_found() {
         Problem::StrayKey(Seq::new(9), Table::Time),
     ];
     assert_eq!(both, expected);
+}
+
+/// A store with a held record at 1, a removed one at 2 and its act at 3, which sets a value, too.
+fn acted() -> Scene {
+    let scene = Scene::new();
+    scene.decide_all(Decision {
+        held: true,
+        charges: vec![Charge {
+            user: key(1).public(),
+            account: Account::Own,
+            quota: Quota::UNBOUNDED,
+        }],
+        ..Decision::default()
+    });
+    scene.keep(&record(1, kind(1, UNIQUE), 1));
+    let removed = record(1, kind(1, UNIQUE), 2);
+    scene.keep(&removed);
+    let act = Act {
+        state: vec![StateChange {
+            table: StateTable::Ban,
+            key: b"a".to_vec(),
+            value: Some(b"1".to_vec()),
+            expect: Expect::Any,
+        }],
+        records: vec![RecordChange::Remove {
+            id: removed.id(),
+            why: Removal::Deleted,
+        }],
+        ..Act::default()
+    };
+    drop(scene.writer.act(act));
+    scene.assert_sound();
+    scene
+}
+
+fn problems_of_acted(damage: impl Fn(&Database)) -> Vec<Problem> {
+    let scene = acted();
+    damage(&scene.store.shared.db);
+    verify(&scene.store).problems
+}
+
+#[test]
+fn state_that_is_not_what_the_acts_made_it_is_found() {
+    let ban = |key: &[u8]| state_key(StateTable::Ban, key);
+    let put = |db: &Database, key: &[u8], value: &[u8]| {
+        db.engine().put_cf(db.state().unwrap(), key, value).unwrap();
+    };
+    let wrong = |key: &[u8]| vec![Problem::WrongState(StateTable::Ban, key.to_vec())];
+    let found = problems_of_acted(|db| put(db, &ban(b"a"), b"2"));
+    assert_eq!(found, wrong(b"a"));
+    let found = problems_of_acted(|db| put(db, &ban(b"b"), b"1"));
+    assert_eq!(found, wrong(b"b"));
+    let found = problems_of_acted(|db| {
+        let state = db.state().unwrap();
+        db.engine().delete_cf(state, ban(b"a")).unwrap();
+    });
+    assert_eq!(found, wrong(b"a"));
+    for foreign in [&[][..], &[99], &[128], &[128; 34]] {
+        let found = problems_of_acted(|db| put(db, foreign, b"1"));
+        assert_eq!(found, [Problem::ForeignState], "{foreign:?}");
+    }
+}
+
+#[test]
+fn an_account_that_does_not_add_up_is_found() {
+    let (user, stranger) = (key(1).public(), key(2).public());
+    for (whose, value) in [(user, None), (user, Some(7)), (stranger, Some(1))] {
+        let found = problems_of_acted(|db| {
+            let (engine, state) = (db.engine(), db.state().unwrap());
+            match value {
+                Some(records) => {
+                    let mut usage = Usage::default();
+                    usage.own.records = records;
+                    let value = usage.encode().unwrap();
+                    engine.put_cf(state, usage_key(&whose), value).unwrap();
+                }
+                None => engine.delete_cf(state, usage_key(&whose)).unwrap(),
+            }
+        });
+        let [Problem::WrongUsage(usage)] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!(usage.0, whose);
+        assert_eq!(usage.1.own.records, value.unwrap_or(0));
+        assert_eq!(usage.2.own.records, u64::from(whose == user));
+    }
+}
+
+#[test]
+fn keys_of_held_and_removed_records_and_of_acts_that_are_missing_are_found() {
+    for (table, seq) in [(Table::Held, 1), (Table::Removed, 3), (Table::Act, 3)] {
+        let found = problems_of_acted(|db| {
+            let value = db.log_value(Seq::new(seq)).unwrap();
+            let keys = match LogEntry::decode(&value).unwrap() {
+                LogEntry::Record(header, record) => {
+                    assert!(header.held);
+                    db.secret().entry_keys(&record, true, Seq::new(seq))
+                }
+                LogEntry::Act { body, .. } => db.secret().act_keys(body.removed(), Seq::new(seq)),
+                other => panic!("{other:?}"),
+            };
+            let due = keys.iter().find(|key| key[0] == table.byte()).unwrap();
+            db.engine().delete_cf(db.index().unwrap(), due).unwrap();
+        });
+        assert_eq!(found, [Problem::MissingKey(Seq::new(seq), table)]);
+    }
+}
+
+#[test]
+fn an_act_that_did_not_do_what_it_says_is_found() {
+    let found = problems_of_acted(|db| {
+        let value = db.log_value(Seq::new(2)).unwrap().to_vec();
+        let received = LogEntry::decode(&value).unwrap().received();
+        let other = record_format::encode_gone(received, Seq::new(4)).unwrap();
+        let key = Seq::new(2).to_be_bytes();
+        db.engine().put_cf(db.log().unwrap(), key, other).unwrap();
+    });
+    assert!(found.contains(&Problem::ActWithoutEffect(Seq::new(3), Seq::new(2))));
 }
 
 #[test]

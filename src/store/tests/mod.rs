@@ -1,6 +1,9 @@
 //! Tests of the store as a whole.
 
+mod acting;
+mod charging;
 mod checking;
+mod ledger;
 mod model;
 mod moving;
 mod planning;

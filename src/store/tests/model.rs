@@ -1,14 +1,18 @@
 //! Random submissions and every shape of filter against a list that is searched by hand.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
+use super::ledger::{Model, USERS};
 use super::support::{
-    Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, inspect, key,
-    kind, name_of, pages, time,
+    Decision, Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, inspect,
+    key, kind, name_of, pages, time,
 };
 use crate::{
     base::{Role, RoleSet, Seq},
-    store::{Cursor, Entry, Outcome, PageBudget},
+    store::{
+        Account, Act, Acted, Charge, Charged, Cursor, Entry, Expect, Outcome, PageBudget, Quota,
+        RecordChange, Removal, StateChange, StateTable, Vouched,
+    },
     wire::{
         Duplicates, Filter, FilterBuilder, Kind, PublicKey, Record, Reference, TagKind,
         TagsBuilder, Timestamp,
@@ -65,95 +69,41 @@ fn any_record(dice: &mut Dice) -> Record {
     build(author, signer, kind, nanos, nonce, tags, &payload)
 }
 
-/// The store as a list.
-#[derive(Default)]
-struct Model {
-    live: Vec<Arc<Entry>>,
+fn any_charges(dice: &mut Dice) -> Vec<Charge> {
+    let any = |dice: &mut Dice| Charge {
+        user: key(dice.small(USERS)).public(),
+        account: if dice.below(2) == 0 {
+            Account::Own
+        } else {
+            Account::Delivered
+        },
+        quota: match dice.below(3) {
+            0 => Quota::UNBOUNDED,
+            1 => Quota {
+                records_max: 5 + dice.below(40),
+                bytes_max: u64::MAX,
+            },
+            _ => Quota {
+                records_max: u64::MAX,
+                bytes_max: 1_000 + dice.below(10_000),
+            },
+        },
+    };
+    let count = dice.below(12).saturating_sub(8);
+    (0..count).map(|_| any(dice)).collect()
 }
 
-impl Model {
-    /// What must become of a record, by the letter of the rules.
-    fn expect(&self, record: &Record, roles: RoleSet) -> &'static str {
-        let view = record.view();
-        if view.kind().duplicates() == Duplicates::Ephemeral {
-            return "announced";
-        }
-        if let Some(known) = self.known(record) {
-            let gains = Role::ALL
-                .into_iter()
-                .any(|role| roles.contains(role) && !known.roles.contains(role));
-            return if gains { "stored" } else { "duplicate" };
-        }
-        if let Some(current) = self.current(record) {
-            let theirs = current.record.view();
-            let is_older = view.timestamp() < theirs.timestamp()
-                || (view.timestamp() == theirs.timestamp() && record.id() < current.record.id());
-            let signer = view.signer();
-            let is_stranger = |key_| key_ == key(50).public();
-            if theirs.signer() != signer {
-                match (is_stranger(theirs.signer()), is_stranger(signer)) {
-                    (true, false) => return "stored",
-                    (_, true) if !is_older => return "refused",
-                    _ => {}
-                }
-            }
-            if is_older {
-                return "older";
-            }
-        }
-        "stored"
-    }
-
-    fn known(&self, record: &Record) -> Option<&Arc<Entry>> {
-        self.live.iter().find(|it| it.record.id() == record.id())
-    }
-
-    fn current(&self, record: &Record) -> Option<&Arc<Entry>> {
-        let view = record.view();
-        let is_replaceable = view.kind().duplicates() == Duplicates::Replaceable;
-        let mut live = self.live.iter();
-        live.find(|it| is_replaceable && it.record.view().address() == view.address())
-    }
-
-    fn add(&mut self, entry: &Arc<Entry>) {
-        let old = self.known(&entry.record);
-        if let Some(old) = old.or(self.current(&entry.record)).map(|old| old.seq) {
-            self.live.retain(|it| it.seq != old);
-        }
-        self.live.push(Arc::clone(entry));
-    }
-
-    fn matching(&self, filter: &Filter, until: Seq) -> Vec<Arc<Entry>> {
-        let matches = |entry: &&Arc<Entry>| {
-            entry.seq <= until && filter.matches(&entry.record.view(), entry.received)
-        };
-        self.live.iter().filter(matches).cloned().collect()
-    }
-
-    fn check(&self, filter: &Filter, until: Seq, found: &[Arc<Entry>], what: &str) {
-        let times: Vec<Timestamp> = found
-            .iter()
-            .map(|it| it.record.view().timestamp())
-            .collect();
-        assert!(times.is_sorted_by(|a, b| a >= b), "order: {what}");
-        let expected = self.matching(filter, until);
-        let seqs = |entries: &[Arc<Entry>]| -> BTreeSet<Seq> {
-            entries.iter().map(|entry| entry.seq).collect()
-        };
-        assert_eq!(seqs(found), seqs(&expected), "content: {what}");
-        assert_eq!(found.len(), expected.len(), "twice: {what}");
-        for entry in found {
-            let same = expected.iter().find(|it| it.seq == entry.seq).unwrap();
-            assert_eq!(same.record, entry.record);
-            assert_eq!(
-                (same.received, same.roles, same.vouched, same.submitter),
-                (entry.received, entry.roles, entry.vouched, entry.submitter),
-            );
-        }
+fn any_decision(dice: &mut Dice) -> Decision {
+    Decision {
+        roles: Some(any_roles(dice)),
+        vouched: None,
+        held: dice.below(6) == 0,
+        charges: any_charges(dice),
     }
 }
 
-/// Submits `count` random records, some twice and some in one batch, and checks every outcome.
+/// Submits `count` random records, some twice and some in one batch, and checks every outcome;
+/// an act after each batch.
 fn fill(scene: &Scene, model: &mut Model, dice: &mut Dice, count: usize) {
     let mut submitted: Vec<Record> = Vec::new();
     while submitted.len() < count {
@@ -170,33 +120,160 @@ fn fill(scene: &Scene, model: &mut Model, dice: &mut Dice, count: usize) {
             submitted.push(record.clone());
             batch.push(record);
         }
-        let roles: Vec<RoleSet> = batch.iter().map(|_| any_roles(dice)).collect();
-        for (record, roles) in batch.iter().zip(&roles) {
-            if record.view().kind().duplicates() != Duplicates::Ephemeral {
-                scene.decide(*roles, None);
-            }
-        }
-        let outcomes = scene.put_together(&batch);
-        let log = scene.seen.lock().unwrap().log.clone();
-        for ((record, roles), outcome) in batch.iter().zip(roles).zip(outcomes) {
-            assert_eq!(name_of(&outcome), model.expect(record, roles));
-            match outcome {
-                Outcome::Stored(seq) => {
-                    let entry = log.iter().find(|entry| entry.seq == seq).unwrap();
-                    assert_eq!(entry.record, *record);
-                    let before = model.known(record);
-                    let before = before.map_or(RoleSet::EMPTY, |known| known.roles);
-                    assert_eq!(entry.roles, before.union(roles));
-                    model.add(entry);
-                }
-                Outcome::Duplicate(known) => assert_eq!(known.record, *record),
-                Outcome::Older(known) => {
-                    assert_eq!(known.seq, model.current(record).unwrap().seq);
-                }
-                _ => {}
-            }
+        submit(scene, model, dice, &batch);
+        act(scene, model, dice, &submitted);
+        model.check_rest(scene);
+    }
+}
+
+/// Submits a batch with random decisions and checks every outcome.
+fn submit(scene: &Scene, model: &mut Model, dice: &mut Dice, batch: &[Record]) {
+    let decisions: Vec<_> = batch.iter().map(|_| any_decision(dice)).collect();
+    for (record, decision) in batch.iter().zip(&decisions) {
+        if record.view().kind().duplicates() != Duplicates::Ephemeral {
+            scene.decide_all(decision.clone());
         }
     }
+    let outcomes = scene.put_together(batch);
+    for ((record, decision), outcome) in batch.iter().zip(&decisions).zip(outcomes) {
+        assert_eq!(name_of(&outcome), model.expect(record, decision));
+        match outcome {
+            Outcome::Stored(seq) => {
+                let before = model.known(&record.id());
+                let roles = before.map_or(RoleSet::EMPTY, |known| known.roles);
+                let roles = roles.union(decision.roles.unwrap());
+                let entry = if decision.held {
+                    held_entry(scene, seq, record, roles, (before, decision))
+                } else {
+                    published(scene, seq)
+                };
+                assert_eq!(entry.record, *record);
+                assert_eq!(entry.roles, roles);
+                assert_eq!(entry.held, decision.held);
+                model.add(&entry);
+            }
+            Outcome::Duplicate(known) => assert_eq!(known.record, *record),
+            Outcome::Older(known) => {
+                assert_eq!(known.seq, model.current(record).unwrap().seq);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The entry at a place of which subscribers were told.
+fn published(scene: &Scene, seq: Seq) -> Arc<Entry> {
+    let seen = scene.seen.lock().unwrap();
+    let entry = seen.log.iter().find(|entry| entry.seq == seq);
+    Arc::clone(entry.unwrap())
+}
+
+/// A held entry, of which nobody was told; if it has moved on within its batch, what it was.
+fn held_entry(
+    scene: &Scene,
+    seq: Seq,
+    record: &Record,
+    roles: RoleSet,
+    (before, decision): (Option<&Arc<Entry>>, &Decision),
+) -> Arc<Entry> {
+    let held = scene.store.held(None, usize::MAX).unwrap();
+    if let Some(entry) = held.into_iter().find(|entry| entry.seq == seq) {
+        return entry;
+    }
+    let mut charged = before.map_or(vec![], |before| before.charged.to_vec());
+    for &Charge { user, account, .. } in &decision.charges {
+        if !charged.contains(&Charged { user, account }) {
+            charged.push(Charged { user, account });
+        }
+    }
+    Arc::new(Entry {
+        seq,
+        received: Timestamp::MIN,
+        roles,
+        vouched: Vouched::Unknown,
+        submitter: None,
+        held: true,
+        charged: charged.into(),
+        record: record.clone(),
+    })
+}
+
+/// Does a random act and checks what comes of it.
+fn act(scene: &Scene, model: &mut Model, dice: &mut Dice, submitted: &[Record]) {
+    let mut changes = Vec::new();
+    for _ in 0..dice.below(4) {
+        let held: Vec<_> = model.live.iter().filter(|entry| entry.held).collect();
+        let which = |dice: &mut Dice, len: usize| usize::try_from(dice.below(len as u64)).unwrap();
+        let id = if held.is_empty() || dice.below(3) == 0 {
+            submitted[which(dice, submitted.len())].id()
+        } else {
+            held[which(dice, held.len())].record.id()
+        };
+        let remove = |why| RecordChange::Remove { id, why };
+        changes.push(match dice.below(6) {
+            0 => remove(Removal::Deleted),
+            1 => remove(Removal::Rejected),
+            _ => RecordChange::Release(id),
+        });
+    }
+    let value = (dice.below(3) > 0).then(|| vec![dice.small(9)]);
+    let change = StateChange {
+        table: StateTable::Ban,
+        key: vec![dice.small(5)],
+        value,
+        expect: [Expect::Any, Expect::Absent, Expect::Present][usize::from(dice.small(3))].clone(),
+    };
+    let is_there = model.state.contains_key(&change.key);
+    let is_conflict = match change.expect {
+        Expect::Absent => is_there,
+        Expect::Present => !is_there,
+        _ => false,
+    };
+    let acted = scene.writer.act(Act {
+        state: vec![change.clone()],
+        records: changes.clone(),
+        ..Act::default()
+    });
+    if is_conflict {
+        assert_eq!(acted, Acted::Conflict);
+        return;
+    }
+    let Acted::Done { seq, missing } = acted else {
+        panic!("{acted:?}");
+    };
+    match change.value {
+        Some(value) => drop(model.state.insert(change.key, value)),
+        None => drop(model.state.remove(&change.key)),
+    }
+    let mut expected = Vec::new();
+    let mut next = seq;
+    for change in &changes {
+        let id = change.id();
+        let known = model.known(id).cloned();
+        match (change, known) {
+            (RecordChange::Release(_), Some(known)) if known.held => {
+                let current = model.current(&known.record);
+                if current.is_some_and(|it| Model::stays(it, &known.record).is_some()) {
+                    model.drop(id);
+                    expected.push(*id);
+                    continue;
+                }
+                next = next.next();
+                let entry = published(scene, next);
+                assert_eq!(entry.record, known.record);
+                assert_eq!((entry.held, entry.roles), (false, known.roles));
+                model.add(&entry);
+            }
+            (RecordChange::Remove { why, .. }, Some(known))
+                if known.held || *why == Removal::Deleted =>
+            {
+                model.drop(id);
+                model.removed.insert(*id);
+            }
+            _ => expected.push(*id),
+        }
+    }
+    assert_eq!(missing, expected);
 }
 
 /// The elements that a filter may have.

@@ -7,10 +7,15 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::support::{REPLACEABLE, Scene, UNIQUE, build, inspect, key, kind, record, settings};
+use super::support::{
+    REPLACEABLE, Scene, UNIQUE, build, inspect, key, kind, name_of, record, settings,
+};
 use crate::{
     base::Seq,
-    store::{Damage, Store, StoreError, database},
+    store::{
+        Act, Acted, Counts, Damage, Expect, RecordChange, Removal, StateChange, StateTable, Store,
+        StoreError, database,
+    },
     wire::{Reference, TagsBuilder},
 };
 
@@ -148,13 +153,117 @@ fn a_newer_schema_is_refused_and_an_older_program_leaves_it_alone() {
     let error = open_error(dir.path());
     assert!(matches!(
         error,
-        StoreError::NewerSchema { found: 2, known: 1 }
+        StoreError::NewerSchema { found: 3, known: 2 }
     ));
     assert_eq!(
         error.to_string(),
-        "database has schema 2, this program reads up to 1"
+        "database has schema 3, this program reads up to 2"
     );
     assert_eq!(files(dir.path(), "sst"), before);
+}
+
+/// Turns a closed store without acts, held records and charges into what a program of schema 1 left.
+fn make_schema_1(dir: &Path, counts: &Counts) {
+    let families = ["default", "log", "index", "state"];
+    let mut db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir, families).unwrap();
+    db.drop_cf("state").unwrap();
+    db.put(database::SCHEMA_KEY, 1_u32.to_be_bytes()).unwrap();
+    let mut old = counts.encode().unwrap();
+    assert_eq!((old[0], &old[old.len() - 3..]), (0x99, &[0, 0, 0][..]));
+    old[0] = 0x96;
+    old.truncate(old.len() - 3);
+    db.put(database::COUNTS_KEY, old).unwrap();
+}
+
+#[test]
+fn a_store_of_schema_1_is_upgraded_in_place_and_goes_on() {
+    let scene = Scene::new();
+    let (first, second) = (record(1, kind(1, UNIQUE), 1), record(1, kind(1, UNIQUE), 2));
+    scene.keep(&first);
+    scene.keep(&record(1, kind(1, REPLACEABLE), 1));
+    scene.keep(&record(1, kind(1, REPLACEABLE), 2));
+    let registered = scene.writer.register_user(key(1).public());
+    assert_eq!(registered, crate::store::Registration::Added);
+    let counts = scene.store.stats().unwrap().counts;
+    let dir = scene.close();
+    make_schema_1(dir.path(), &counts);
+    let scene = Scene::of(dir);
+    assert_eq!(scene.store.stats().unwrap().counts, counts);
+    assert_eq!(scene.store.users().unwrap(), [key(1).public()]);
+    scene.assert_sound();
+    scene.keep_held(&second);
+    let (_, missing) = scene.change(vec![
+        RecordChange::Release(second.id()),
+        RecordChange::Remove {
+            id: first.id(),
+            why: Removal::Deleted,
+        },
+    ]);
+    assert!(missing.is_empty());
+    let scene = scene.reopen();
+    let meta = scene.store.shared.db.meta().unwrap();
+    let schema = scene
+        .store
+        .shared
+        .db
+        .engine()
+        .get_cf(meta, database::SCHEMA_KEY);
+    assert_eq!(schema.unwrap().unwrap(), 2_u32.to_be_bytes());
+    assert_eq!(name_of(&scene.put(&first)), "removed");
+    scene.assert_sound();
+}
+
+#[test]
+fn an_act_is_there_whole_or_not_at_all_after_a_torn_end_of_the_write_ahead_log() {
+    let scene = Scene::new();
+    let wal = write_ahead(scene.path());
+    let (held, gone) = (record(1, kind(1, UNIQUE), 1), record(1, kind(1, UNIQUE), 2));
+    scene.keep_held(&held);
+    scene.keep(&gone);
+    let before = fs::metadata(&wal).unwrap().len();
+    let acted = scene.writer.act(Act {
+        state: vec![StateChange {
+            table: StateTable::Ban,
+            key: vec![1; 99],
+            value: Some(vec![2; 99]),
+            expect: Expect::Absent,
+        }],
+        records: vec![
+            RecordChange::Release(held.id()),
+            RecordChange::Remove {
+                id: gone.id(),
+                why: Removal::Deleted,
+            },
+        ],
+        ..Act::default()
+    });
+    assert!(matches!(acted, Acted::Done { .. }));
+    let whole = fs::metadata(&wal).unwrap().len();
+    let crashed = copy(scene.path());
+    for cut in (before..whole).step_by(37).chain([whole]) {
+        let dir = copy(crashed.path());
+        let path = dir.path().join(wal.file_name().unwrap());
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_len(cut).unwrap();
+        let store = Store::open(dir.path(), settings()).unwrap();
+        let is_done = cut == whole;
+        let count = |id| store.get(&Reference::Id(id), 9).unwrap().len();
+        let facts = (
+            store.tail(),
+            store.acts(None, 9).unwrap().len(),
+            store.held(None, 9).unwrap().len(),
+            count(gone.id()),
+            store.state(StateTable::Ban, None, 9).unwrap().len(),
+        );
+        let expected = if is_done {
+            (Seq::new(4), 1, 0, 0, 1)
+        } else {
+            (Seq::new(2), 0, 1, 1, 0)
+        };
+        assert_eq!(facts, expected, "cut at {cut} of {whole}");
+        let report = store.verify(&mut inspect(), &mut |_| {}).unwrap();
+        assert!(report.is_clean(), "cut at {cut}: {:?}", report.problems);
+    }
 }
 
 #[test]

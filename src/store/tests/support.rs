@@ -15,12 +15,13 @@ use tempfile::TempDir;
 use crate::{
     base::{Role, RoleSet, Seq},
     store::{
-        Cursor, Entry, Judge, Judgement, Outcome, PageBudget, Store, StoreOptions, Vouched, Writer,
+        Act, Acted, Charge, Cursor, Entry, Judge, Judgement, Outcome, PageBudget, RecordChange,
+        Store, StoreOptions, Vouched, Writer,
     },
     verify::Verifier,
     wire::{
-        Duplicates, Filter, Kind, PublicKey, Record, RecordBuilder, RecordRef, ResultCode,
-        SecretKey, TagsBuilder, Timestamp,
+        Duplicates, Filter, Kind, PublicKey, Record, RecordBuilder, RecordId, RecordRef,
+        ResultCode, SecretKey, TagsBuilder, Timestamp,
     },
 };
 
@@ -103,6 +104,8 @@ pub(super) struct Seen {
     pub(super) log: Vec<Arc<Entry>>,
     pub(super) announced: Vec<Arc<Entry>>,
     pub(super) told: Vec<Told>,
+    /// What later records may be judged by.
+    pub(super) counted: Vec<RecordId>,
 }
 
 #[derive(Default)]
@@ -124,7 +127,16 @@ impl Gate {
 }
 
 /// What the judge is to decide about the next records, in their order, instead of what it would.
-pub(super) type Decisions = Arc<Mutex<VecDeque<(RoleSet, Option<Vouched>)>>>;
+pub(super) type Decisions = Arc<Mutex<VecDeque<Decision>>>;
+
+/// A decision; what it leaves open is as without it.
+#[derive(Clone, Default)]
+pub(super) struct Decision {
+    pub(super) roles: Option<RoleSet>,
+    pub(super) vouched: Option<Vouched>,
+    pub(super) held: bool,
+    pub(super) charges: Vec<Charge>,
+}
 
 pub(super) struct Clerk {
     store: Store,
@@ -153,23 +165,28 @@ impl Judge for Clerk {
         } else {
             self.decisions.lock().unwrap().pop_front()
         };
+        let decided = decided.unwrap_or_default();
         let vouched = match (is_own, self.subkeys.contains(&record.signer())) {
             (true, _) => Vouched::Master,
             (false, true) => Vouched::Subkey,
             (false, false) => Vouched::Unknown,
         };
         Judgement::Store {
-            roles: match decided {
-                Some((roles, _)) => roles,
+            roles: match decided.roles {
+                Some(roles) => roles,
                 None if is_tagged => RoleSet::of(Role::Inbox).with(Role::Outbox),
                 None => RoleSet::of(Role::Outbox),
             },
-            vouched: decided.and_then(|(_, it)| it).unwrap_or(vouched),
+            vouched: decided.vouched.unwrap_or(vouched),
             submitter: is_tagged.then(|| record.signer()),
+            held: decided.held,
+            charges: decided.charges,
         }
     }
 
-    fn stored(&mut self, _: &Record) {}
+    fn stored(&mut self, record: &Record) {
+        self.seen.lock().unwrap().counted.push(record.id());
+    }
 
     fn publish(&mut self, entries: &[Arc<Entry>]) {
         let mut seen = self.seen.lock().unwrap();
@@ -198,6 +215,8 @@ pub(super) fn name_of(outcome: &Outcome) -> &'static str {
         Outcome::Older(_) => "older",
         Outcome::Announced(_) => "announced",
         Outcome::Refused(_) => "refused",
+        Outcome::OverQuota => "over quota",
+        Outcome::Removed => "removed",
         Outcome::NoSpace => "no space",
         Outcome::Halted => "halted",
     }
@@ -224,6 +243,11 @@ impl Scene {
 
     pub(super) fn with(settings: StoreOptions) -> Self {
         Self::start(tempfile::tempdir().unwrap(), settings, Arc::default())
+    }
+
+    /// The store that is in a directory.
+    pub(super) fn of(dir: TempDir) -> Self {
+        Self::start(dir, settings(), Arc::default())
     }
 
     fn start(dir: TempDir, settings: StoreOptions, seen: Arc<Mutex<Seen>>) -> Self {
@@ -303,7 +327,44 @@ impl Scene {
 
     /// Decides about the next record that is not ephemeral and has no decision yet.
     pub(super) fn decide(&self, roles: RoleSet, vouched: Option<Vouched>) {
-        self.decisions.lock().unwrap().push_back((roles, vouched));
+        self.decide_all(Decision {
+            roles: Some(roles),
+            vouched,
+            ..Decision::default()
+        });
+    }
+
+    /// Decides everything about the next such record.
+    pub(super) fn decide_all(&self, decision: Decision) {
+        self.decisions.lock().unwrap().push_back(decision);
+    }
+
+    /// Stores a record that is to be held.
+    pub(super) fn keep_held(&self, record: &Record) -> Seq {
+        self.decide_all(Decision {
+            held: true,
+            ..Decision::default()
+        });
+        self.keep(record)
+    }
+
+    /// Does an act that changes those records; returns its place and what was missing.
+    pub(super) fn change(&self, records: Vec<RecordChange>) -> (Seq, Vec<RecordId>) {
+        let act = Act {
+            call: "change".to_owned(),
+            records,
+            ..Act::default()
+        };
+        match self.writer.act(act) {
+            Acted::Done { seq, missing } => (seq, missing),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Fails unless everything in the store fits together.
+    pub(super) fn assert_sound(&self) {
+        let report = self.store.verify(&mut inspect(), &mut |_| {}).unwrap();
+        assert!(report.is_clean(), "{:?}", report.problems);
     }
 
     /// Keeps the writer busy with an ephemeral record, so that what comes queues up.
