@@ -108,6 +108,84 @@ pub const CONNECTIONS_MAX: usize = 12_000;
 /// Handshakes in flight at a time; each costs about a millisecond of CPU.
 pub const HANDSHAKES_MAX: usize = 512;
 
+/// Handshakes that one address may begin in a second (configuration `rates.handshakes`): a minute
+/// of them takes about a second of CPU.
+pub const RATE_HANDSHAKES_PER_SECOND: u32 = 20;
+
+/// Streams that one address may open in a second (configuration `rates.streams`).
+pub const RATE_STREAMS_PER_SECOND: u32 = 50;
+
+/// Records that one address may submit in a second (configuration `rates.submissions`): each costs
+/// about 50 microseconds of CPU and a place on the disk for good.
+pub const RATE_SUBMISSIONS_PER_SECOND: u32 = 50;
+
+/// Records that one address may submit at once after it was quiet (configuration
+/// `rates.submissions_burst`); a user's 20 000 is what somebody brings who moves in.
+pub const RATE_SUBMISSIONS_BURST: u32 = 5_000;
+
+/// Bytes that are taken from one address in a second (configuration `rates.bytes`).
+pub const RATE_BYTES_PER_SECOND: u32 = 4 << 20;
+
+/// Rows that are looked at for one address in a second (configuration `rates.query_rows`).
+pub const RATE_QUERY_ROWS_PER_SECOND: u32 = 20_000;
+
+/// Seconds' worth of a rate that may be used at once (configuration `rates.burst`).
+pub const RATE_BURST_SECONDS: u32 = 10;
+
+/// How many times a stranger's rates a user has (configuration `rates.user_factor`).
+pub const RATE_USER_FACTOR: u32 = 4;
+
+/// How many times the rates of others a loopback address has (configuration
+/// `rates.loopback_factor`): all visitors of an onion service come from one.
+pub const RATE_LOOPBACK_FACTOR: u32 = 10;
+
+/// Connections that one address, or one key, may have open at a time (configuration
+/// `rates.connections`): 40 addresses fill [`CONNECTIONS_MAX`].
+pub const ADDRESS_CONNECTIONS_MAX: u32 = 256;
+
+/// Handshakes that one address may have in flight; a household has a few.
+pub const ADDRESS_HANDSHAKES_MAX: u32 = 32;
+
+/// How many times one user's rates all users together have who come from one address: where
+/// registration is open, everybody can be a user, and a user again.
+pub const RATE_USERS_OF_ADDRESS_FACTOR: u32 = 8;
+
+/// Addresses whose use is counted one by one, and as many keys: about 150 bytes each, 10 MB.
+pub const RATE_ENTRIES_MAX: usize = 65_536;
+
+/// Entries that are looked at to find one that counts for nothing any more and can make room.
+pub const RATE_EVICTION_LOOKS_MAX: usize = 32;
+
+/// Most that one address or key can owe, as the time in which it is made good.
+pub const RATE_DEBT_MAX: Duration = Duration::from_secs(30);
+
+/// Requests refused for each that is let through, past which a client counts as far too fast: at ten
+/// times its rate nine are refused.
+pub const RATE_REFUSALS_FACTOR: u32 = 5;
+
+/// Time for which a client can be far too fast before its connection is closed, and again as much
+/// for each time that it was not.
+pub const RATE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an INFO request counts for, in bytes: its answer is a hundred times as long as it is.
+pub const RATE_INFO_BYTES: u32 = 4 << 10;
+
+/// Rows that a request to read counts for before it looked at any.
+pub const RATE_READ_ROWS: u32 = 10;
+
+/// Reader's time that counts as one row looked at.
+pub const RATE_ROW_TIME: Duration = Duration::from_micros(20);
+
+/// Ranges and keys that can be banned: about 200 bytes each, 13 MB.
+pub const BANS_MAX: usize = 65_536;
+
+/// Most bytes of the reason of a ban that are kept.
+pub const BAN_WHY_MAX_BYTES: usize = 1 << 10;
+
+/// Connections from banned addresses that are let in for a moment, to be told that they are, in a
+/// second, all together; the others are turned away without a word.
+pub const BANNED_TOLD_PER_SECOND: u32 = 10;
+
 /// Time from the first packet to the end of the handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -313,6 +391,15 @@ pub const CLIENT_QUEUE_MAX_BYTES: usize = 2 << 20;
 
 /// Submissions of one client stream without an answer, those included that nobody waits for any more.
 pub const CLIENT_SUBMISSIONS_MAX: usize = 1 << 16;
+
+/// First wait before `mosaic publish` hands in again what was TOO_FAST.
+pub const PUBLISH_BACKOFF_MIN: Duration = Duration::from_millis(500);
+
+/// Longest such wait.
+pub const PUBLISH_BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Such waits after which nothing got through and TOO_FAST is the result: three minutes of them.
+pub const PUBLISH_BACKOFFS_MAX: u32 = 10;
 
 /// Keys whose curve points one open query remembers; an author's records come in runs.
 pub const CLIENT_KEYS_REMEMBERED_MAX: usize = 256;

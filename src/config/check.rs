@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 use super::error::ConfigError;
+use super::rates::Rates;
 use super::raw::RawConfig;
 use super::reachability::Reachability;
 use crate::base::{Role, RoleSet, limits};
@@ -63,6 +64,7 @@ impl Config {
             application_submitters: submitters(&raw.application.submit)?,
             reachability: Reachability::check(&raw.reachability, folder)?,
             limits: Limits::check(raw)?,
+            rates: Rates::check(&raw.rates)?,
             free_space_floor_bytes: integer(
                 "store.free_space_floor",
                 raw.store.free_space_floor,
@@ -139,7 +141,7 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{text:?}")
 }
 
-fn integer<T: TryFrom<i64>>(
+pub(super) fn integer<T: TryFrom<i64>>(
     key: &'static str,
     value: i64,
     range: RangeInclusive<i64>,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::rates::Rates;
 use super::reachability::Reachability;
 use crate::base::RoleSet;
 use crate::wire::PublicKey;
@@ -47,6 +48,8 @@ pub struct Config {
     pub reachability: Reachability,
     /// Bounds that depend on the machine.
     pub limits: Limits,
+    /// What a peer may use in a time.
+    pub rates: Rates,
     /// Free bytes on the disk under which submissions are turned away.
     pub free_space_floor_bytes: u64,
     /// What the trace says, and how.

@@ -6,7 +6,7 @@
 //! | `raw.rs` | the shape of the file, with every default |
 //! | `sources/` | which source says what: defaults, file, environment, `--set` |
 //! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
-//! | `reachability.rs` | the section of that name |
+//! | `reachability.rs`, `rates.rs` | the sections of those names |
 //! | `template.rs` | the file that `mosaicd init` writes |
 //! | `checked.rs` | what `Config` holds |
 //!
@@ -16,6 +16,7 @@ mod check;
 mod checked;
 mod error;
 mod keys;
+mod rates;
 mod raw;
 mod reachability;
 mod sources;
@@ -24,6 +25,7 @@ mod template;
 pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
+pub use rates::Rates;
 pub use raw::RawConfig;
 pub use reachability::{ENVIRONMENT_LABORATORY, KnownProber, Reachability, parse_prober};
 pub use sources::{ENVIRONMENT_CONFIG, ENVIRONMENT_PASSWORD, Sources};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
+use super::rates::RawRates;
 use super::reachability::RawReachability;
 use crate::base::{Role, limits};
 
@@ -28,6 +29,7 @@ pub struct RawConfig {
     pub(super) application: RawApplication,
     pub(super) reachability: RawReachability,
     pub(super) limits: RawLimits,
+    pub(super) rates: RawRates,
     pub(super) store: RawStore,
     pub(super) trace: RawTrace,
 }
@@ -97,6 +99,7 @@ impl Default for RawConfig {
             application: RawApplication::default(),
             reachability: RawReachability::default(),
             limits: RawLimits::default(),
+            rates: RawRates::default(),
             store: RawStore::default(),
             trace: RawTrace::default(),
         }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{JoinError, JoinSet};
@@ -15,13 +16,15 @@ use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
 use super::requests::{Requests, Source};
-use super::services::{Records, Services};
-use super::signals::Watch;
+use super::services::{Admission, Records, Services};
+use super::signals::{Signal, Watch};
 use super::stream::{Context, Stream, StreamEnd};
 use super::submissions::Submissions;
-use crate::base::limits::{HELLO_TIMEOUT, STREAMS_SHUTDOWN_TIMEOUT};
+use super::toll::Toll;
+use super::turn_away::turn_away;
+use crate::base::limits::{CLOSE_TIMEOUT, HELLO_TIMEOUT, STREAMS_SHUTDOWN_TIMEOUT};
 use crate::identity::{Directory, Peer};
-use crate::session;
+use crate::session::{self, Seat};
 use crate::wire::ResultCode;
 
 /// What all connections of a listener share.
@@ -55,6 +58,10 @@ impl Shared {
         }
     }
 
+    pub(super) const fn admission(&self) -> &Admission {
+        &self.services.admission
+    }
+
     fn probing(&self) -> &dyn Probing {
         &*self.services.probing
     }
@@ -75,6 +82,7 @@ struct Connection<C: Carrier> {
     arrival: Arc<Arrival>,
     session: Arc<session::Connection>,
     requester: Arc<Requester>,
+    toll: Arc<Toll>,
     /// Number of the connection, never used twice.
     number: u64,
     signals: Watch,
@@ -96,11 +104,16 @@ pub(super) async fn serve<C: Carrier>(carrier: C, entry: Entry) {
     };
     let mut connection = Connection::new(carrier, peer, entry);
     debug!(number, arrival = ?connection.arrival, "connected");
-    if let Peer::Known(key) = peer {
-        connection.carrier.raise_bounds();
-        connection.shared.ingest.arrived(key);
+    match connection.admit().await {
+        Ok(_seat) => {
+            if let Peer::Known(key) = peer {
+                connection.carrier.raise_bounds();
+                connection.shared.ingest.arrived(key);
+            }
+            connection.run().await;
+        }
+        Err(result) => turn_away(&mut connection.carrier, result).await,
     }
-    connection.run().await;
     debug!(number, "disconnected");
 }
 
@@ -120,6 +133,13 @@ impl<C: Carrier> Connection<C> {
             Arc::clone(&shared.directory),
             shared.readers.for_connection(),
         );
+        let requester = Arc::new(requester);
+        let toll = Toll::new(
+            shared.admission().clone(),
+            Arc::clone(&requester),
+            Arc::clone(&arrival.settings),
+            arrival.remote.ip(),
+        );
         Self {
             session: Arc::new(session::Connection::new(
                 peer,
@@ -128,12 +148,34 @@ impl<C: Carrier> Connection<C> {
             carrier,
             shared,
             arrival,
-            requester: Arc::new(requester),
+            requester,
+            toll: Arc::new(toll),
             number,
             signals,
             streams: JoinSet::new(),
             permit,
         }
+    }
+
+    /// Whether the peer may stay; then its share of the connections of its address and key.
+    ///
+    /// # Errors
+    /// What it is told where it may not.
+    async fn admit(&self) -> Result<Seat, ResultCode> {
+        // For whom it speaks decides whether it is banned, and what it may use.
+        self.requester.refresh().await;
+        if let Some(result) = self.toll.banned() {
+            debug!(number = self.number, %result, "a banned peer");
+            return Err(result);
+        }
+        let seat = self.toll.connection();
+        seat.ok_or_else(|| {
+            debug!(
+                number = self.number,
+                "too many connections of one address or key"
+            );
+            ResultCode::TooFast
+        })
     }
 
     async fn run(&mut self) {
@@ -152,10 +194,16 @@ impl<C: Carrier> Connection<C> {
     async fn accept(&mut self) -> Option<ResultCode> {
         let hello_by = Instant::now() + HELLO_TIMEOUT;
         let mut awaits_hello = true;
+        let mut rests_until: Option<Instant> = None;
         loop {
             tokio::select! {
-                accepted = self.carrier.accept() => match accepted {
-                    Ok((reader, writer)) => self.open(reader, writer),
+                // Streams that come too fast wait in the transport, which lets the peer open only
+                // so many at a time.
+                accepted = self.carrier.accept(), if rests_until.is_none() => match accepted {
+                    Ok((reader, writer)) => {
+                        self.open(reader, writer);
+                        rests_until = later(self.toll.stream());
+                    }
                     Err(over) => {
                         debug!(number = self.number, %over, "the connection ended");
                         return None;
@@ -166,10 +214,21 @@ impl<C: Carrier> Connection<C> {
                         return Some(result);
                     }
                 }
-                () = self.signals.stopping() => {
-                    self.finish_streams().await;
-                    return Some(ResultCode::ShuttingDown);
+                () = sleep_until(rests_until.unwrap_or(hello_by)), if rests_until.is_some() => {
+                    rests_until = None;
                 }
+                signal = self.signals.next() => match signal {
+                    Signal::GateMoved => {}
+                    Signal::Banned => if let Some(result) = self.toll.banned() {
+                        // The streams, which are told by themselves, say it to the peer.
+                        self.finish_streams(2 * CLOSE_TIMEOUT).await;
+                        return Some(result);
+                    },
+                    Signal::Stopping => {
+                        self.finish_streams(STREAMS_SHUTDOWN_TIMEOUT).await;
+                        return Some(ResultCode::ShuttingDown);
+                    }
+                },
                 // A peer that opens no stream meets no stream's deadline.
                 () = sleep_until(hello_by), if awaits_hello => {
                     awaits_hello = false;
@@ -181,14 +240,14 @@ impl<C: Carrier> Connection<C> {
         }
     }
 
-    /// Gives every stream, which is told by itself that the server is going down, time to finish.
-    async fn finish_streams(&mut self) {
+    /// Gives every stream, which is told by itself that it has to end, time to finish.
+    async fn finish_streams(&mut self, within: Duration) {
         let finished = async {
             while let Some(joined) = self.streams.join_next().await {
                 ended(self.number, joined);
             }
         };
-        if timeout(STREAMS_SHUTDOWN_TIMEOUT, finished).await.is_err() {
+        if timeout(within, finished).await.is_err() {
             debug!(number = self.number, "streams did not finish in time");
         }
     }
@@ -213,6 +272,7 @@ impl<C: Carrier> Connection<C> {
             context: Context {
                 arrival: Arc::clone(&self.arrival),
                 requester: Arc::clone(&self.requester),
+                toll: Arc::clone(&self.toll),
                 info: Arc::clone(&shared.services.info),
                 probing: Arc::clone(&shared.services.probing),
             },
@@ -240,6 +300,11 @@ impl<C: Carrier> Drop for Connection<C> {
         }
         probing.disconnected(from);
     }
+}
+
+/// When that time is over; `None` where it is none.
+fn later(wait: Duration) -> Option<Instant> {
+    (!wait.is_zero()).then(|| Instant::now() + wait)
 }
 
 /// How the peer came in, which is told to the tests of reachability.

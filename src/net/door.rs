@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tracing::error;
 
 use super::connection::Shared;
-use super::services::Services;
+use super::services::{Admission, Services};
 use super::signals::Watch;
 use crate::base::limits::HANDSHAKES_MAX;
-use crate::session::Settings;
-use crate::wire::ProbeTransport;
+use crate::session::{Seat, Settings};
+use crate::wire::{ProbeTransport, Timestamp};
 
 /// What every connection passes on its way in, whichever socket it came to.
 pub(super) struct Door {
@@ -37,6 +38,15 @@ pub(super) struct Place {
     pub(super) local_settings: Option<Arc<Settings>>,
 }
 
+/// Why a connection attempt is turned away before its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwelcome {
+    /// Its address is banned, and enough of the banned were told so just now.
+    Banned,
+    /// Its address began too many handshakes lately, or has too many in flight.
+    TooFast,
+}
+
 /// What a connection was given on its way in.
 pub(super) struct Entry {
     pub(super) shared: Arc<Shared>,
@@ -56,6 +66,28 @@ impl Door {
             shared: Arc::new(Shared::new(services)),
             count: AtomicU64::new(0),
         }
+    }
+
+    /// Looks at the address, which has proved itself, before a handshake is begun with it. Returns
+    /// its share of the handshakes of that address; a banned peer that is let in to be told so has
+    /// none.
+    ///
+    /// # Errors
+    /// [`Unwelcome`].
+    pub(super) fn welcome(&self, remote: SocketAddr) -> Result<Option<Seat>, Unwelcome> {
+        let Admission { bans, rates } = self.shared.admission();
+        let now = Instant::now().into_std();
+        let ip = remote.ip().to_canonical();
+        if bans.of_ip(ip, Timestamp::now()).is_some() {
+            let is_told = rates.may_tell_banned(now);
+            return if is_told {
+                Ok(None)
+            } else {
+                Err(Unwelcome::Banned)
+            };
+        }
+        let seat = rates.handshake(ip, now);
+        seat.map(Some).ok_or(Unwelcome::TooFast)
     }
 
     /// A share of the connections that may be open, if there is one left.

@@ -60,7 +60,7 @@ impl Gets {
     /// [`Stop`], but never [`Stop::TooOpen`].
     pub(super) async fn run(mut self, request: &Request) -> Result<(), Stop> {
         while !self.is_done() {
-            let place = request.place().await?;
+            let place = request.turn().await?;
             request.sight.refresh().await;
             let store = request.source.store.clone();
             let sight = Arc::clone(&request.sight);

@@ -53,7 +53,7 @@ async fn catch_up(
 ) -> Result<(), Stop> {
     let mut was_at_end = false;
     loop {
-        let place = request.place().await?;
+        let place = request.turn().await?;
         let page = log_page(request, subscription, after).await?;
         let is_at_end = page.next <= after;
         after = page.next.max(after);

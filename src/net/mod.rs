@@ -42,10 +42,12 @@ mod submissions;
 mod tcp;
 #[cfg(test)]
 mod testing;
+mod toll;
+mod turn_away;
 
 pub use error::NetError;
 pub use ingest::{Ingest, Reply, SubmitJob};
 pub use listener::{Listener, Socket};
 pub use probing::{Answers, Arrival, Probing};
-pub use services::{InfoSource, Records, Services};
+pub use services::{Admission, InfoSource, Records, Services};
 pub use signals::Control;

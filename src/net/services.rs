@@ -7,6 +7,7 @@ use super::ingest::Ingest;
 use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
+use crate::session::{Bans, Rates};
 use crate::store::Store;
 use crate::wire::InfoReply;
 
@@ -27,8 +28,19 @@ pub struct Services {
     pub info: Arc<dyn InfoSource>,
     /// Who tests the reachability of others, and is told of what shows our own.
     pub probing: Arc<dyn Probing>,
+    /// Who is kept out, and who may use how much.
+    pub admission: Admission,
     /// Connections open at a time, all sockets together.
     pub connections_max: usize,
+}
+
+/// Who is kept out, and who may use how much.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Whom the operator banned.
+    pub bans: Arc<Bans>,
+    /// What everybody may use, and has used.
+    pub rates: Arc<Rates>,
 }
 
 /// What is needed to serve records.

@@ -1,9 +1,11 @@
 //! What one request may see.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::readers::ReaderPanicked;
 use super::requester::Requester;
+use super::toll::Toll;
 use crate::base::Role;
 use crate::identity::Standing;
 use crate::session::{Facts, Settings};
@@ -15,6 +17,8 @@ use crate::store::Entry;
 pub(super) struct Sight {
     pub(super) settings: Arc<Settings>,
     pub(super) requester: Arc<Requester>,
+    /// What the connection is charged for.
+    pub(super) toll: Arc<Toll>,
     /// The role the stream is bound to.
     pub(super) bound: Option<Role>,
     /// The one application the stream is bound to.
@@ -79,7 +83,7 @@ impl Sight {
         self.settings.shows(&facts, &reader)
     }
 
-    /// Runs `work` on the connection's share of the pool that reads the store.
+    /// Runs `work` on the connection's share of the pool that reads the store, at its peer's expense.
     ///
     /// # Errors
     /// [`ReaderPanicked`].
@@ -87,6 +91,13 @@ impl Sight {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ReaderPanicked> {
+        let toll = Arc::clone(&self.toll);
+        let work = move || {
+            let began = Instant::now();
+            let done = work();
+            toll.page(began.elapsed());
+            done
+        };
         self.requester.readers().run(work).await
     }
 

@@ -11,6 +11,8 @@ pub(super) struct Signals {
     pub(super) stopping: bool,
     /// How often the gate moved.
     pub(super) gate_moves: u64,
+    /// How often somebody was banned.
+    pub(super) bans: u64,
 }
 
 /// Steers a listener that runs elsewhere. Clones steer the same one.
@@ -44,6 +46,14 @@ impl Control {
         });
     }
 
+    /// Tells every connection that somebody was banned: those whose peer is kept out from now on
+    /// say so and end.
+    pub fn enforce_bans(&self) {
+        self.signals.send_modify(|signals| {
+            signals.bans = signals.bans.wrapping_add(1);
+        });
+    }
+
     pub(super) fn watch(&self) -> Watch {
         Watch {
             signals: self.signals.subscribe(),
@@ -66,6 +76,8 @@ pub(super) enum Signal {
     Stopping,
     /// The gate moved, once or more.
     GateMoved,
+    /// Somebody was banned.
+    Banned,
 }
 
 impl Watch {
@@ -77,6 +89,10 @@ impl Watch {
     pub(super) async fn next(&mut self) -> Signal {
         loop {
             let now = *self.signals.borrow_and_update();
+            if now.bans != self.seen.bans {
+                self.seen.bans = now.bans;
+                return Signal::Banned;
+            }
             if now.gate_moves != self.seen.gate_moves {
                 self.seen.gate_moves = now.gate_moves;
                 return Signal::GateMoved;
@@ -120,13 +136,15 @@ mod tests {
         control.gate_moved();
         control.shutdown();
         control.gate_moved();
+        control.enforce_bans();
         let mut watch = control.watch();
+        assert_eq!(watch.next().await, Signal::Banned);
         assert_eq!(watch.next().await, Signal::GateMoved);
         assert_eq!(watch.next().await, Signal::Stopping);
         control.shutdown();
         control.gate_moved();
         assert_eq!(watch.next().await, Signal::GateMoved);
         watch.stopping().await;
-        assert_eq!(watch.fresh().next().await, Signal::GateMoved);
+        assert_eq!(watch.fresh().next().await, Signal::Banned);
     }
 }

@@ -38,7 +38,7 @@ impl Stored {
         let mut left = wanted.min(cap);
         while left > 0 {
             // A place first: a page that is read has somewhere to go.
-            let place = request.place().await?;
+            let place = request.turn().await?;
             let (next, page) = read_page(request, cursor, left).await?;
             cursor = next;
             left = left.saturating_sub(page.entries.len());

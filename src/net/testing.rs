@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, mpsc as blocking};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
@@ -17,13 +17,14 @@ use super::probing::{Arrival, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
 use super::requests::Source;
-use super::services::{InfoSource, Records, Services};
+use super::services::{Admission, InfoSource, Records, Services};
 use super::sight::Sight;
+use super::toll::Toll;
 use crate::base::{Role, RoleSet};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Peer, PeerKey};
-use crate::policy::Gate;
 use crate::policy::testing::{NOW, Person, rules};
+use crate::policy::{Gate, RateRules, Rates};
 use crate::session::Settings;
 use crate::store::{Entry, Judge, Judgement, Outcome, Store, StoreOptions, Vouched, Writer};
 use crate::wire::{
@@ -40,6 +41,7 @@ pub(super) struct Behind {
     pub(super) directory: Arc<Directory>,
     pub(super) ingest: Arc<Inbound>,
     pub(super) probing: Arc<Prober>,
+    pub(super) admission: Admission,
     _folder: TempDir,
 }
 
@@ -185,6 +187,10 @@ impl Behind {
             }),
             directory: Arc::new(Directory::new(Arc::new(NoSchedules))),
             probing: Arc::default(),
+            admission: Admission {
+                bans: Arc::default(),
+                rates: Arc::new(Rates::new(RateRules::NONE, Instant::now())),
+            },
             store,
             fanout,
             _folder: folder,
@@ -218,6 +224,7 @@ impl Behind {
             }),
             info: Arc::new(GateInfo),
             probing: Arc::clone(&self.probing) as Arc<dyn Probing>,
+            admission: self.admission.clone(),
             connections_max: 100,
         }
     }
@@ -251,10 +258,24 @@ impl Behind {
         Arc::new(Requester::new(peer, directory, Readers::new()))
     }
 
+    /// Who is kept out, and who may use how much: nobody and everything, unless a test says other.
+    pub(super) fn toll(&self, person: Option<Person>) -> Arc<Toll> {
+        let settings = Arc::clone(&self.settings);
+        let requester = self.requester(person);
+        let address = Ipv4Addr::LOCALHOST.into();
+        Arc::new(Toll::new(
+            self.admission.clone(),
+            requester,
+            settings,
+            address,
+        ))
+    }
+
     pub(super) fn sight(&self, person: Option<Person>) -> Sight {
         Sight {
             settings: Arc::clone(&self.settings),
             requester: self.requester(person),
+            toll: self.toll(person),
             bound: None,
             app: None,
         }

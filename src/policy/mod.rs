@@ -10,11 +10,15 @@
 //!   its ID, its count or its existence out asks this function and has no rule of its own;
 //! * [`Gate::open`]: which roles a listener serves at this moment.
 //!
+//! Beside them stands how much a peer may use, whatever its roles: [`Rates`], and [`Bans`] of those who
+//! may use nothing. They count and remember, but look at no clock.
+//!
 //! # Source
 //! `network-architecture.md`, "Server Roles"; `mosaic-wire.md` section 3, "read access"; the answers
 //! to what those leave open are in docs/SPEC_NOTES.md.
 
 mod admit;
+mod bans;
 mod bind;
 mod claims;
 mod encryption;
@@ -22,6 +26,7 @@ mod gate;
 mod inbox;
 mod other;
 mod outbox;
+mod rates;
 mod refusal;
 mod rules;
 mod visible;
@@ -35,9 +40,13 @@ mod tests;
 use crate::base::Role;
 
 pub use admit::{Submitter, admit};
+pub use bans::{Ban, BanTarget, BanTargetError, Bans};
 pub use bind::bind;
 pub use claims::claims;
 pub use gate::{Gate, RoleState, Roles};
+pub use rates::{
+    Allowance, Asker, Count, Counters, Limit, Patience, RateRules, Rates, Seat, Verdict,
+};
 pub use refusal::{Refusal, already_here};
 pub use rules::{AppRules, AppSubmit, Apps, Rules, Served};
 pub use visible::{Facts, Reader, visible};

@@ -9,7 +9,7 @@ use crate::base::{Role, limits};
 use crate::config::{Applications, Config};
 use crate::identity::Peer;
 use crate::net::{Arrival, InfoSource};
-use crate::policy::{Gate, RoleState};
+use crate::policy::{Gate, Rates, RoleState, Served};
 use crate::wire::{
     InfoLimits, InfoReply, PublicKey, Registration, RoleCondition, RoleReport, Timestamp, Transport,
 };
@@ -23,6 +23,7 @@ pub(super) struct Info {
     config: Arc<Config>,
     key: PublicKey,
     users: Arc<ServedUsers>,
+    rates: Arc<Rates>,
     started: Timestamp,
     /// In the order of the sockets; known once they are bound, which is before the first request.
     places: RwLock<Vec<Place>>,
@@ -42,12 +43,14 @@ impl Info {
         config: Arc<Config>,
         key: PublicKey,
         users: Arc<ServedUsers>,
+        rates: Arc<Rates>,
         started: Timestamp,
     ) -> Self {
         Self {
             config,
             key,
             users,
+            rates,
             started,
             places: RwLock::default(),
         }
@@ -105,6 +108,14 @@ impl Info {
         urls
     }
 
+    /// What the peer's own key may submit. Whether a key speaks for another master who is served is
+    /// not looked up here, so that such a one is told of less than it has.
+    fn submissions_per_second(&self, peer: Peer) -> u64 {
+        let is_user = peer.key().is_some_and(|key| self.users.contains(key));
+        let rate = self.rates.rules().submissions_of(is_user);
+        rate.unwrap_or(NO_RATE)
+    }
+
     fn report(&self, gate: &Gate, role: Role) -> RoleReport {
         match gate.state(role) {
             RoleState::Open { since, why } => RoleReport {
@@ -153,7 +164,7 @@ impl InfoSource for Info {
                 query_results: config.limits.query_results.into(),
                 subscriptions_per_stream: wide(limits::STREAM_QUERIES_MAX),
                 streams: streams(arrival.peer),
-                submissions_per_second: NO_RATE,
+                submissions_per_second: self.submissions_per_second(arrival.peer),
                 retention_seconds: None,
             },
             registration: if self.users.is_open() {
@@ -190,7 +201,7 @@ fn wide(bound: usize) -> u64 {
     u64::try_from(bound).unwrap_or(u64::MAX)
 }
 
-/// No rate is set; larger numbers do not survive every reader of JSON.
+/// Where no rate is set; larger numbers do not survive every reader of JSON.
 const NO_RATE: u64 = u32::MAX as u64;
 
 /// The version of the Mosaic specification that is spoken.

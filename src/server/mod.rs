@@ -6,6 +6,7 @@
 //! | `shutdown.rs` | the order in which they stop, and how long each may take |
 //! | `ingest.rs` | the way of a submission: network -> verification -> writer |
 //! | `judge.rs` | where policy meets the store: roles and replies, in the order of the log |
+//! | `admission.rs` | who is kept out, and who may use how much |
 //! | `served.rs`, `registrar.rs` | who is served, and who becomes so |
 //! | `schedule_source.rs` | key schedules out of the store, for `identity` |
 //! | `info.rs` | what the server says of itself |
@@ -18,6 +19,7 @@
 //! registrar have threads of their own. Policy is asked in `judge.rs` alone on the way in, and by
 //! `net` through [`policy::visible`](crate::policy::visible) on the way out.
 
+mod admission;
 pub mod commands;
 mod data;
 mod error;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use super::admission::admission;
 use super::error::{EndError, ServerError, Step};
 use super::info::{self, SPEC};
 use super::key::check_key;
@@ -16,7 +17,7 @@ use crate::base::{Role, RoleSet, limits};
 use crate::config::Reachability;
 use crate::identity::Identity;
 use crate::net::{Arrival, Control, InfoSource, Listener, NetError, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules, Served};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, RateRules, Rules, Served};
 use crate::reach::endpoint;
 use crate::reach::runner::Monitor;
 use crate::session::Settings;
@@ -91,6 +92,7 @@ impl Storeless {
             records: None,
             info: Arc::new(info),
             probing: Arc::clone(&reach) as Arc<_>,
+            admission: admission(RateRules::default()),
             connections_max: limits::STORELESS_CONNECTIONS_MAX,
         };
         let listener = Listener::bind(&bound, &Identity::new(key.clone()), services)?;

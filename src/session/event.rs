@@ -78,6 +78,11 @@ pub enum Event {
     },
     /// The listener's [`Gate`](crate::policy::Gate) moved.
     GateMoved,
+    /// The peer may not stay: its connection is closed, at once, for that reason.
+    Dismissed {
+        /// What the peer is told in CLOSING.
+        result: ResultCode,
+    },
     /// The server is going down.
     Shutdown,
     /// The time of [`Stream::next_deadline`](super::Stream::next_deadline) has come.

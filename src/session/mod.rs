@@ -40,3 +40,6 @@ pub use stream::Stream;
 
 /// In whose name a request is made; a driver fills them in and hands them on unread.
 pub use crate::policy::{Facts, Reader, Submitter};
+
+/// Who is kept out, and who may use how much; a driver asks them before it bothers a session.
+pub use crate::policy::{Asker, Bans, Limit, Patience, Rates, Seat, Verdict};

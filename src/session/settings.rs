@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::Role;
 use crate::policy::{Facts, Gate, Reader, Rules, visible};
+use crate::wire::PublicKey;
 
 /// What all connections of a listener have in common.
 #[derive(Clone, Debug)]
@@ -22,6 +23,12 @@ impl Settings {
     #[must_use]
     pub fn shows(&self, facts: &Facts<'_>, reader: &Reader) -> bool {
         visible(&self.rules, self.gate.open(), facts, reader)
+    }
+
+    /// Whether the user with that master key is served here.
+    #[must_use]
+    pub fn is_user(&self, master: &PublicKey) -> bool {
+        self.rules.served.contains(master)
     }
 
     /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left

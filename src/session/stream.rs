@@ -128,6 +128,7 @@ impl Stream {
             Event::GateMoved => {
                 self.on_open(|open, connection, output| open.gate_moved(connection, output));
             }
+            Event::Dismissed { result } => self.end_connection(result),
             Event::Shutdown => self.close(Some(ServerMessage::Closing {
                 result: ResultCode::ShuttingDown,
             })),
@@ -395,6 +396,12 @@ impl Stream {
 
     /// Tells the peer that it broke the protocol, and closes its connection.
     fn violation(&mut self, fault: &Fault) {
+        tracing::debug!(%fault, "the peer broke the protocol");
+        self.end_connection(fault.code());
+    }
+
+    /// Says CLOSING, and closes the connection at once.
+    fn end_connection(&mut self, result: ResultCode) {
         let input = match self.take_state() {
             State::AwaitHello { input, .. } => input,
             State::Open { input, open } => {
@@ -407,9 +414,7 @@ impl Stream {
                 return;
             }
         };
-        tracing::debug!(%fault, "connection closed");
         self.connection.close();
-        let result = fault.code();
         self.output.send(&ServerMessage::Closing { result });
         self.output.push(Action::Finish);
         self.stop_reading(&input);

@@ -162,6 +162,9 @@ fn merge_dev_defaults(merged: &mut Table) {
     insert(merged, "users.mode", text("open"));
     insert(merged, "application.ids", text("any"));
     insert(merged, "application.submit", text("anyone"));
+    for path in LIMITED {
+        insert(merged, path, Value::Integer(0));
+    }
 }
 
 /// Gives development data its folder, and the development key a place in it.
@@ -279,6 +282,16 @@ fn absolute(path: &str) -> String {
         .and_then(|absolute| absolute.to_str().map(str::to_owned))
         .unwrap_or_else(|| path.to_owned())
 }
+
+/// Rates that a development server does not limit unless it is told to.
+const LIMITED: [&str; 6] = [
+    "rates.handshakes",
+    "rates.streams",
+    "rates.submissions",
+    "rates.bytes",
+    "rates.query_rows",
+    "rates.connections",
+];
 
 /// Where a development server listens unless it is told otherwise.
 const DEV_LISTEN: &str = "127.0.0.1:1320";

@@ -12,9 +12,10 @@ use tracing::debug;
 use super::error_code;
 use crate::base::limits::{ENDPOINT_IDLE_TIMEOUT, HANDSHAKE_TIMEOUT};
 use crate::net::connection;
-use crate::net::door::{Door, Place, trace_panic};
+use crate::net::door::{Door, Place, Unwelcome, trace_panic};
 use crate::net::error::NetError;
 use crate::net::signals::Watch;
+use crate::session::Seat;
 use crate::wire::ResultCode;
 
 /// The accept loop of one endpoint; it owns the tasks of its connections.
@@ -71,6 +72,18 @@ fn admit(
         drop(incoming.retry());
         return;
     }
+    let seat = match door.welcome(incoming.remote_address()) {
+        Ok(seat) => seat,
+        Err(Unwelcome::Banned) => {
+            incoming.ignore();
+            return;
+        }
+        Err(Unwelcome::TooFast) => {
+            debug!("too many handshakes of one address");
+            incoming.refuse();
+            return;
+        }
+    };
     let Some(permit) = door.connection() else {
         debug!("too many connections");
         incoming.refuse();
@@ -82,11 +95,12 @@ fn admit(
         incoming.ignore();
         return;
     };
+    let shares = (handshake, seat);
     let entry = door.entry(place, signals, permit);
     let mut signals = signals.fresh();
     connections.spawn(async move {
         let connected = tokio::select! {
-            connected = shake_hands(incoming, entry.number, handshake) => connected,
+            connected = shake_hands(incoming, entry.number, shares) => connected,
             () = signals.stopping() => None,
         };
         if let Some(quic) = connected {
@@ -95,12 +109,12 @@ fn admit(
     });
 }
 
-/// The connection, if its handshake succeeds in time. `_handshake` is its share of the handshakes
-/// in flight.
+/// The connection, if its handshake succeeds in time. `_shares` are its shares of the handshakes in
+/// flight, of all and of its address.
 async fn shake_hands(
     incoming: Incoming,
     number: u64,
-    _handshake: OwnedSemaphorePermit,
+    _shares: (OwnedSemaphorePermit, Option<Seat>),
 ) -> Option<quinn::Connection> {
     let connecting = match incoming.accept() {
         Ok(connecting) => connecting,

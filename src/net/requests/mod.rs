@@ -230,6 +230,18 @@ impl Request {
         live::follow(self, &mut subscription).await
     }
 
+    /// Waits until the peer may read on, and then for a place for the page.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses its turn, and nothing else.
+    ///
+    /// # Errors
+    /// [`Stop::Gone`].
+    pub(super) async fn turn(&self) -> Result<Place<'_>, Stop> {
+        self.sight.toll.rest().await;
+        self.place().await
+    }
+
     /// Waits for a place for one page. Whoever holds it may read the page it is for.
     ///
     /// # Cancel safety

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::time::{sleep_until, timeout};
@@ -18,8 +18,10 @@ use super::services::InfoSource;
 use super::sight::Sight;
 use super::signals::{Signal, Watch};
 use super::submissions::{Submission, Submissions};
+use super::toll::Toll;
+use crate::base::Role;
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
-use crate::session::{self, Action, Event, Ticket};
+use crate::session::{self, Action, Event, Ticket, Verdict};
 use crate::wire::ResultCode;
 
 /// One stream: its transport, its session, and what it has under way.
@@ -38,8 +40,21 @@ pub(super) struct Stream<R, W> {
 pub(super) struct Context {
     pub(super) arrival: Arc<Arrival>,
     pub(super) requester: Arc<Requester>,
+    pub(super) toll: Arc<Toll>,
     pub(super) info: Arc<dyn InfoSource>,
     pub(super) probing: Arc<dyn Probing>,
+}
+
+impl Context {
+    fn sight(&self, bound: Option<Role>, app: Option<u32>) -> Sight {
+        Sight {
+            settings: Arc::clone(&self.arrival.settings),
+            requester: Arc::clone(&self.requester),
+            toll: Arc::clone(&self.toll),
+            bound,
+            app,
+        }
+    }
 }
 
 /// How a stream ended.
@@ -59,6 +74,10 @@ struct Driver<R, W> {
     outbox: Outbox,
     /// Chunks that were read and that the session does not want yet.
     inbox: VecDeque<Bytes>,
+    /// What the session is still to be told.
+    events: VecDeque<Event>,
+    /// Until when nothing is read, because more came than may.
+    rests_until: Option<Instant>,
     /// INFO requests: a few bytes ask for many, so each waits until its reply has room.
     infos: VecDeque<Ticket>,
     ended: Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>,
@@ -95,6 +114,7 @@ enum Woken {
     Submitted(Vec<(Ticket, ResultCode)>),
     Asked(probing::Told),
     Signal(Signal),
+    Rested,
     Deadline,
 }
 
@@ -107,6 +127,8 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
             stream: self,
             outbox: Outbox::default(),
             inbox: VecDeque::new(),
+            events: VecDeque::new(),
+            rests_until: None,
             infos: VecDeque::new(),
             ended,
             hears: Hears::Bytes,
@@ -140,6 +162,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         let has_room = self.outbox.has_room();
         let has_output = !self.outbox.is_empty();
         let deadline = self.stream.session.next_deadline();
+        let rests_until = self.rests_until;
         let Stream {
             reader,
             writer,
@@ -157,6 +180,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             results = submissions.next() => Woken::Submitted(results),
             told = asks.next(), if has_room => Woken::Asked(told),
             signal = signals.next() => Woken::Signal(signal),
+            () = sleep_to(rests_until), if rests_until.is_some() => Woken::Rested,
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
         }
     }
@@ -168,9 +192,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             Woken::Ended(end) => return end.and(Err(Broken::Stopped)),
             Woken::Read(read) => match read? {
                 0 => self.hears = Hears::End,
-                filled => self
-                    .inbox
-                    .extend(chunks.iter_mut().take(filled).map(std::mem::take)),
+                filled => self.read(chunks.iter_mut().take(filled).map(std::mem::take)),
             },
             Woken::Written(written) => {
                 written?;
@@ -185,10 +207,36 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             }
             Woken::Asked(told) => self.tell(told.into_event()),
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
+            Woken::Signal(Signal::Banned) => {
+                if let Some(result) = self.stream.context.toll.banned() {
+                    self.tell(Event::Dismissed { result });
+                }
+            }
             Woken::Signal(Signal::Stopping) => self.tell(Event::Shutdown),
+            Woken::Rested => self.rests_until = None,
             Woken::Deadline => self.tell(Event::Deadline),
         }
         Ok(())
+    }
+
+    /// Keeps what was read, at the peer's expense.
+    fn read(&mut self, chunks: impl Iterator<Item = Bytes>) {
+        let mut count = 0_usize;
+        for chunk in chunks {
+            count = count.saturating_add(chunk.len());
+            self.inbox.push_back(chunk);
+        }
+        let wait = self.stream.context.toll.bytes(count);
+        self.rest(wait);
+    }
+
+    /// Reads nothing for a while: what the peer sends meanwhile stays in the transport, whose flow
+    /// control then holds it back.
+    fn rest(&mut self, wait: Duration) {
+        if !wait.is_zero() {
+            let now = tokio::time::Instant::now().into_std();
+            self.rests_until = self.rests_until.max(now.checked_add(wait));
+        }
     }
 
     /// Hands over what was read and answers INFO, as long as the session wants it and its answers
@@ -221,7 +269,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
 
     /// Whether the transport is to be read: only when all that was read before is digested.
     fn may_read(&self) -> bool {
-        self.hears == Hears::Bytes && self.inbox.is_empty() && self.wants_bytes()
+        self.hears == Hears::Bytes
+            && self.rests_until.is_none()
+            && self.inbox.is_empty()
+            && self.wants_bytes()
     }
 
     fn wants_bytes(&self) -> bool {
@@ -235,9 +286,13 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     /// Tells the session of an event, and carries out all it asks for.
     fn tell(&mut self, event: Event) {
         let now = tokio::time::Instant::now().into_std();
-        self.stream.session.handle(now, event);
-        while let Some(action) = self.stream.session.poll_action() {
-            self.carry_out(action);
+        self.events.push_back(event);
+        // Whatever is refused here is answered in the same turn, so nothing piles up.
+        while let Some(event) = self.events.pop_front() {
+            self.stream.session.handle(now, event);
+            while let Some(action) = self.stream.session.poll_action() {
+                self.carry_out(action);
+            }
         }
     }
 
@@ -254,28 +309,34 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 record,
                 bound,
                 app,
-            } => stream.submissions.submit(Submission {
-                ticket,
-                record,
-                bound,
-                app,
-            }),
+            } => match stream.context.toll.submission() {
+                Verdict::Pass => stream.submissions.submit(Submission {
+                    ticket,
+                    record,
+                    bound,
+                    app,
+                }),
+                // Before its hash and signature are looked at, so that a flood costs little.
+                verdict => self.refuse(verdict, |result| Event::Submitted { ticket, result }),
+            },
             Action::Read {
                 ticket,
                 request,
                 bound,
                 app,
-            } => {
-                let sight = Sight {
-                    settings: Arc::clone(&stream.context.arrival.settings),
-                    requester: Arc::clone(&stream.context.requester),
-                    bound,
-                    app,
-                };
-                stream.requests.start(ticket, request, sight);
-            }
+            } => match stream.context.toll.read() {
+                Verdict::Pass => {
+                    let sight = stream.context.sight(bound, app);
+                    stream.requests.start(ticket, request, sight);
+                }
+                verdict => self.refuse(verdict, |result| Event::Ended { ticket, result }),
+            },
             Action::Cancel { ticket } => stream.requests.cancel(ticket),
-            Action::Info { ticket } => self.infos.push_back(ticket),
+            Action::Info { ticket } => {
+                let wait = stream.context.toll.info();
+                self.infos.push_back(ticket);
+                self.rest(wait);
+            }
             Action::Ask { ticket, ask } => {
                 let context = &stream.context;
                 let asks = &stream.asks;
@@ -292,6 +353,15 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             Action::CloseConnection { result } => {
                 self.parting = Some(Parting::CloseConnection(result));
             }
+        }
+    }
+
+    /// Answers a request that came too fast, and closes the connection where it does not stop.
+    fn refuse(&mut self, verdict: Verdict, answer: impl Fn(ResultCode) -> Event) {
+        let result = ResultCode::TooFast;
+        self.events.push_back(answer(result));
+        if verdict == Verdict::FarTooFast {
+            self.events.push_back(Event::Dismissed { result });
         }
     }
 

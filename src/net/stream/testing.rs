@@ -42,6 +42,7 @@ impl Driven {
             signals: control.watch(),
             context: Context {
                 arrival: behind.arrival(),
+                toll: behind.toll(None),
                 requester,
                 info: behind.services().info,
                 probing: behind.services().probing,

@@ -19,6 +19,7 @@ use crate::net::connection;
 use crate::net::door::{Door, Place, trace_panic};
 use crate::net::error::NetError;
 use crate::net::signals::Watch;
+use crate::session::Seat;
 
 /// What the connections of one socket share.
 struct Gateway {
@@ -33,6 +34,7 @@ struct Gateway {
 struct Handshake {
     _door: OwnedSemaphorePermit,
     _socket: OwnedSemaphorePermit,
+    _address: Option<Seat>,
 }
 
 /// The accept loop of one socket; it owns the tasks of its connections.
@@ -98,11 +100,18 @@ impl Gateway {
         signals: &Watch,
         connections: &mut JoinSet<()>,
     ) {
+        let seat = match self.door.welcome(remote) {
+            Ok(seat) => seat,
+            Err(why) => {
+                debug!(?why, "a connection is turned away");
+                return;
+            }
+        };
         let Some(permit) = self.door.connection() else {
             debug!("too many connections");
             return;
         };
-        let Some(handshake) = self.handshake() else {
+        let Some(handshake) = self.handshake(seat) else {
             debug!("too many handshakes");
             return;
         };
@@ -120,11 +129,12 @@ impl Gateway {
         });
     }
 
-    fn handshake(&self) -> Option<Handshake> {
+    fn handshake(&self, seat: Option<Seat>) -> Option<Handshake> {
         let socket = Arc::clone(&self.handshakes).try_acquire_owned().ok()?;
         Some(Handshake {
             _door: self.door.handshake()?,
             _socket: socket,
+            _address: seat,
         })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
+use super::admission::{admission, rate_rules};
 use super::data;
 use super::error::{EndError, ServerError};
 use super::files;
@@ -25,7 +26,7 @@ use crate::base::RoleSet;
 use crate::config::{Applications, Config, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
-use crate::net::{Control, Listener, Probing, Records, Services, Socket};
+use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socket};
 use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
@@ -231,6 +232,7 @@ struct Core {
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
     info: Arc<Info>,
+    admission: Admission,
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
     arrivals: Arc<Arrivals>,
@@ -269,7 +271,9 @@ impl Core {
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
         let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
-        let info = Info::new(Arc::clone(&config), key, users, now);
+        let admission = admission(rate_rules(&config.rates));
+        let rates = Arc::clone(&admission.rates);
+        let info = Info::new(Arc::clone(&config), key, users, rates, now);
         Ok(Self {
             config,
             store,
@@ -278,6 +282,7 @@ impl Core {
             rules,
             gates,
             info: Arc::new(info),
+            admission,
             writer,
             stage: Arc::new(stage),
             arrivals: Arc::new(arrivals),
@@ -361,6 +366,7 @@ impl Core {
             }),
             info: Arc::clone(&self.info) as Arc<_>,
             probing,
+            admission: self.admission.clone(),
             connections_max: self.connections_max(),
         }
     }

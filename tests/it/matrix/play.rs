@@ -110,12 +110,27 @@ impl Setting {
         let config = format!(
             "roles = {roles:?}\n{}\n[users]\nmode = \"list\"\nlist = {served:?}\n\
              [inbox]\npublic = {}\n\
+             [rates]\n{}\n\
              [application]\nids = [\"0:1\", {LAST_ONES_APP}{served_app}]\nsubmit = \"anyone\"\n",
             operators(),
-            self.inbox_public
+            self.inbox_public,
+            unlimited()
         );
         DevServer::start_with(&["--dev"], &config).await
     }
+}
+
+/// The settings by which nobody asks too much: here one address asks everything in everybody's name.
+fn unlimited() -> String {
+    let rates = [
+        "handshakes",
+        "streams",
+        "submissions",
+        "bytes",
+        "query_rows",
+        "connections",
+    ];
+    rates.map(|rate| format!("{rate} = 0\n")).concat()
 }
 
 /// The line of the configuration that makes [`Person::Operator`] one, where there is such a line.
