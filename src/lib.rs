@@ -15,6 +15,7 @@
 //! |--------|------|
 //! | [`cli`] | commands, output and exit codes of the client |
 //! | [`server`] | builds every part, joins policy and store, orders the shutdown |
+//! | [`admin`] | the calls of operators |
 //! | [`client`] | client library: connections, requests, subscriptions that resume |
 //! | [`net`] | endpoints, admission, the driver of a stream, running of requests |
 //! | [`session`] | state of the protocol; no I/O, no clock |
@@ -29,6 +30,7 @@
 //!
 //! The whole is explained in `docs/ARCHITECTURE.md`.
 
+pub mod admin;
 pub mod base;
 pub mod cli;
 pub mod client;

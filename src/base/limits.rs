@@ -385,6 +385,10 @@ pub const CLIENT_CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 /// Messages of one client stream that wait to be sent, or to be taken by the caller.
 pub const CLIENT_QUEUE_MAX_MESSAGES: usize = 256;
 
+/// Replies to one order that wait in a client for its caller: at [`EXTENSION_BODY_MAX_BYTES`] each,
+/// half a megabyte.
+pub const CLIENT_REPLIES_MAX: usize = 8;
+
 /// Bytes of one client stream that wait to be sent, and as many that wait to be taken by the
 /// caller; past it the stream is neither written nor read. One largest message must fit.
 pub const CLIENT_QUEUE_MAX_BYTES: usize = 2 << 20;
@@ -481,6 +485,24 @@ pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Probes, vouchers and dial-backs of one stream that are not over; past it the stream is not read.
 /// A server that tests one of its listeners has one or two under way with one prober.
 pub const STREAM_PROBES_MAX: usize = 4;
+
+/// Orders of operators that are carried out at a time, all connections together: each holds a thread
+/// while it reads the store or waits for its sync. There are few operators.
+pub const ADMIN_CALLS_AT_ONCE_MAX: usize = 2;
+
+/// Rows of one step of a listing for an operator: with the longest texts 256 KiB, as much as a stream's
+/// outbox holds. Between two steps the operator's client has to take what was sent.
+pub const ADMIN_PAGE_MAX_ROWS: usize = 64;
+
+/// Longest note, reason, name or filter in an operator's order.
+pub const ADMIN_NOTE_MAX_BYTES: usize = 256;
+
+/// Longest text in a row for an operator; a longer one is cut.
+pub const ADMIN_TEXT_MAX_BYTES: usize = 4 << 10;
+
+/// Values that one order names: IDs of records to delete, release or reject. Each costs a change of
+/// the act that carries it out.
+pub const ADMIN_LIST_MAX: usize = 256;
 
 /// Links of this machine that the self-check looks at; each container may have one.
 pub const LOCAL_LINKS_MAX: usize = 8_192;

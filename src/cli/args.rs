@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::admin::AdminCommand;
 use super::filter_args::{FilterArgs, RoleArgs};
 use super::probe;
 use super::publish::PublishCommand;
@@ -112,6 +113,12 @@ pub(super) enum Command {
     /// arrived; 1: it did not; 3: the server cannot be reached. For those who set up a server or
     /// wonder about their network; clients need not be reachable.
     Probe(ProbeCommand),
+    /// Give orders to a server whose operator you are
+    ///
+    /// Sign in with the operator's key: `--key operator.key`. Exit code 1 where the server refuses,
+    /// or there is no such thing.
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@
 //! | `key.rs`, `password.rs` | key files |
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
 //! | `info.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
+//! | `admin/` | orders to a server of one's own |
 //! | `probe/` | having a server dial this machine back |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
 //! | `output.rs`, `rows.rs`, `escape.rs`, `hex.rs` | what is printed, and how it is made harmless |
@@ -15,6 +16,7 @@
 //! Standard output carries results alone; everything said to the user beside them goes to standard
 //! error.
 
+mod admin;
 mod args;
 mod context;
 mod error;
@@ -70,6 +72,7 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Query(command) => in_runtime(query::run(&context, &command)),
         Command::Subscribe(command) => in_runtime(subscribe::run(&context, &command)),
         Command::Probe(command) => in_runtime(probe::run(&context, &command)),
+        Command::Admin(command) => in_runtime(admin::run(&context, &command)),
     }
 }
 

@@ -43,7 +43,7 @@ impl Blob {
         &self.text
     }
 
-    fn reference(reference: Reference) -> Self {
+    pub(super) fn reference(reference: Reference) -> Self {
         Self {
             text: reference.to_string(),
             bytes: reference.as_bytes().to_vec(),

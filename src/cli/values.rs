@@ -17,6 +17,11 @@ pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     }
 }
 
+/// Reads a span of time, in the units of how long ago something was.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    ago(text).ok_or_else(|| "not a span of time, like 90s, 5m, 2h, 7d".to_owned())
+}
+
 /// Reads a role's name.
 pub(super) fn role(text: &str) -> Result<Role, String> {
     Role::from_name(text).ok_or_else(|| {

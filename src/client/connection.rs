@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{ConnectError, RequestError, StreamEnd};
+use super::operator::OperatorStream;
 use super::raw::RawConnection;
 use super::replies::{Results, Subscription};
 use super::stream::Stream;
@@ -210,6 +211,19 @@ impl Client {
         let stream = self.open_stream().await?;
         stream.bind(role, app).await?;
         Ok(stream)
+    }
+
+    /// Opens a stream on which the server takes orders from its operator.
+    ///
+    /// # Errors
+    /// [`RequestError::Refused`] where this client's key is no operator's,
+    /// [`RequestError::NoExtensions`], or as [`open_stream`](Self::open_stream).
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn operator(&self) -> Result<OperatorStream, RequestError> {
+        self.need_extensions()?;
+        OperatorStream::sign_in(self.lone_stream(None).await?).await
     }
 
     /// The stream of a caller that needs no other, bound to `role` if there is one. Over TCP it is

@@ -70,12 +70,20 @@ struct State {
     submissions: HashMap<[u8; 32], VecDeque<oneshot::Sender<ResultCode>>>,
     /// How many there are in all.
     unanswered: usize,
-    extensions: HashMap<u16, oneshot::Sender<ExtensionReply>>,
+    extensions: HashMap<u16, Awaited>,
     hello: Option<oneshot::Sender<HelloAck>>,
     abandoned: Vec<QueryId>,
     last_query: u16,
     last_request: u16,
     end: Option<StreamEnd>,
+}
+
+/// Who waits for the replies to a request of the extension set.
+enum Awaited {
+    /// There is one.
+    One(oneshot::Sender<ExtensionReply>),
+    /// There are several, until the caller has had enough.
+    Several(mpsc::Sender<ExtensionReply>),
 }
 
 impl Table {
@@ -135,6 +143,25 @@ impl Table {
         &self,
     ) -> Result<(u16, oneshot::Receiver<ExtensionReply>), RequestError> {
         let (sender, receiver) = oneshot::channel();
+        let id = self.expect_extensions(Awaited::One(sender))?;
+        Ok((id, receiver))
+    }
+
+    /// Waits for several replies to an extension request, until [`forget`](Self::forget).
+    pub(super) fn expect_replies(
+        &self,
+    ) -> Result<(u16, mpsc::Receiver<ExtensionReply>), RequestError> {
+        let (sender, receiver) = mpsc::channel(limits::CLIENT_REPLIES_MAX);
+        let id = self.expect_extensions(Awaited::Several(sender))?;
+        Ok((id, receiver))
+    }
+
+    /// The caller wants no more replies to that request.
+    pub(super) fn forget(&self, request_id: u16) {
+        self.state().extensions.remove(&request_id);
+    }
+
+    fn expect_extensions(&self, awaited: Awaited) -> Result<u16, RequestError> {
         let mut state = self.running()?;
         // Requests that timed out wait here for ever, so they count.
         if state.extensions.len() >= limits::CLIENT_QUEUE_MAX_MESSAGES {
@@ -145,8 +172,8 @@ impl Table {
             id = id.wrapping_add(1);
         }
         state.last_request = id;
-        state.extensions.insert(id, sender);
-        Ok((id, receiver))
+        state.extensions.insert(id, awaited);
+        Ok(id)
     }
 
     /// The caller wants no more of a query: what comes is dropped, and the server is told.
@@ -322,13 +349,7 @@ async fn dispatch(message: ServerMessage, table: &Table) -> Result<(), StreamEnd
         ServerMessage::SubmissionResult { result, id_prefix } => {
             answer_submission(&mut table.state(), &id_prefix, result);
         }
-        ServerMessage::Extension(reply) => {
-            let waiting = table.state().extensions.remove(&reply.request_id);
-            if let Some(waiting) = waiting {
-                // Whoever gave up waiting needs no answer.
-                waiting.send(reply).ok();
-            }
-        }
+        ServerMessage::Extension(reply) => answer_extension(reply, table).await,
         ServerMessage::HelloAck {
             result,
             version,
@@ -350,6 +371,27 @@ async fn dispatch(message: ServerMessage, table: &Table) -> Result<(), StreamEnd
         _ => {}
     }
     Ok(())
+}
+
+/// Whoever gave up waiting needs no answer.
+async fn answer_extension(reply: ExtensionReply, table: &Table) {
+    let request_id = reply.request_id;
+    let several = {
+        let mut state = table.state();
+        match state.extensions.remove(&request_id) {
+            None => return,
+            Some(Awaited::One(waiting)) => {
+                waiting.send(reply).ok();
+                return;
+            }
+            Some(Awaited::Several(waiting)) => {
+                let awaited = Awaited::Several(waiting.clone());
+                state.extensions.insert(request_id, awaited);
+                waiting
+            }
+        }
+    };
+    several.send(reply).await.ok();
 }
 
 async fn forward_record(record: Bytes, sender: &mpsc::Sender<Reply>, table: &Table) {

@@ -8,6 +8,7 @@
 //! | `stream.rs` | [`Stream`]: requests on one stream, several at a time |
 //! | `demux.rs` | the task of one stream: replies to the requests that wait for them |
 //! | `replies.rs` | records as they arrive, checked: [`Results`] and [`Subscription`] |
+//! | `operator.rs` | [`OperatorStream`]: orders to a server of one's own |
 //! | `submissions.rs` | many records in flight at a time: [`Submissions`] |
 //! | `catcher/` | [`Catcher`]: waits for dial-backs on a port of its own |
 //! | `follow/` | [`Follow`]: a subscription that outlives its connections |
@@ -22,6 +23,7 @@ mod connection;
 mod demux;
 mod error;
 mod follow;
+mod operator;
 mod raw;
 mod replies;
 mod stream;
@@ -37,6 +39,7 @@ pub use catcher::{Catcher, CatcherError, Caught};
 pub use connection::{Client, Options};
 pub use error::{ConnectError, RecordFault, RequestError, ServerFault, StreamEnd};
 pub use follow::{Follow, FollowError, FollowEvent, FollowRequest};
+pub use operator::{AdminAnswer, OperatorStream};
 pub use raw::{RawConnection, RawStream};
 pub use replies::{Item, Results, Subscription};
 pub use stream::Stream;

@@ -16,8 +16,8 @@ use super::replies::{Expected, Replies, Results, Subscription};
 use super::submissions::{Pending, Submissions};
 use crate::base::{Role, limits};
 use crate::wire::{
-    Body, BodyRefusal, ClientMessage, ExtensionReply, Filter, Info, InfoReply, QueryId, Record,
-    Reference, ResultCode, RoleOpen, RoleStatus,
+    AdminCall, AdminReply, Body, BodyRefusal, ClientMessage, ExtensionReply, Filter, Info,
+    InfoReply, QueryId, Record, Reference, ResultCode, RoleOpen, RoleStatus,
 };
 
 /// One stream of a connection, on which any number of requests may be on their way at a time.
@@ -212,10 +212,15 @@ impl Stream {
     /// # Cancel safety
     /// Dropping the future leaves open whether the stream is bound; drop the stream too.
     pub(super) async fn bind(&self, role: Role, app: Option<u32>) -> Result<(), RequestError> {
-        let open = RoleOpen {
+        self.bind_to(RoleOpen {
             role: role.into(),
             app,
-        };
+        })
+        .await
+    }
+
+    /// Binds the stream to what `open` says, as [`bind`](Self::bind) does.
+    pub(super) async fn bind_to(&self, open: RoleOpen) -> Result<(), RequestError> {
         let status: RoleStatus = self.extension(&open).await?;
         match status.result {
             ResultCode::Success => Ok(()),
@@ -277,6 +282,24 @@ impl Stream {
         }
     }
 
+    /// Gives an order on an operator's stream. The replies come in parts; a refusal is a reply.
+    ///
+    /// # Errors
+    /// The stream has ended.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not withdraw the order.
+    pub(super) async fn order(&self, call: &AdminCall) -> Result<Orders, RequestError> {
+        let slot = self.slot(call.encode(0).len()).await?;
+        let (id, replies) = self.table().expect_replies()?;
+        slot.send(call.encode(id));
+        Ok(Orders {
+            stream: self.clone(),
+            id,
+            replies,
+        })
+    }
+
     /// Waits for a reply that the server owes.
     pub(super) async fn owed<T>(
         &self,
@@ -304,6 +327,36 @@ impl Stream {
 
     fn table(&self) -> &Table {
         &self.shared.table
+    }
+}
+
+/// The replies to one order, as they come.
+#[derive(Debug)]
+pub(super) struct Orders {
+    stream: Stream,
+    id: u16,
+    replies: mpsc::Receiver<ExtensionReply>,
+}
+
+impl Orders {
+    /// The next reply, which the server owes.
+    pub(super) async fn next(&mut self) -> Result<AdminReply, RequestError> {
+        let reply = match timeout(self.stream.shared.patience, self.replies.recv()).await {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return Err(self.stream.end().into()),
+            Err(_) => return Err(RequestError::Timeout),
+        };
+        let decoded = AdminReply::decode(&reply.body);
+        match decoded {
+            Ok(decoded) if reply.kind == AdminReply::KIND => Ok(decoded),
+            _ => Err(refusal(&reply)),
+        }
+    }
+}
+
+impl Drop for Orders {
+    fn drop(&mut self) {
+        self.stream.table().forget(self.id);
     }
 }
 

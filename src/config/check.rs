@@ -14,6 +14,7 @@ use super::error::ConfigError;
 use super::rates::Rates;
 use super::raw::RawConfig;
 use super::reachability::Reachability;
+use super::sources::Origin;
 use crate::base::{Role, RoleSet, limits};
 use crate::wire::PublicKey;
 
@@ -22,10 +23,17 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Value`] for the first value out of its range.
-    pub fn check(raw: &RawConfig, mode: Mode, folder: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn check(
+        raw: &RawConfig,
+        mode: Mode,
+        folder: &Path,
+        origin: Origin,
+    ) -> Result<Self, ConfigError> {
         let listed = keys("users.list", &raw.users.list)?;
         let users_max = integer("users.max", raw.users.max, 1..=USERS_CEILING)?;
         Ok(Self {
+            written: raw.to_table()?,
+            origin,
             mode,
             name: text("name", &raw.name, 1..=NAME_MAX_BYTES)?,
             description: optional("description", raw.description.as_deref(), TEXT_MAX_BYTES)?,
@@ -46,6 +54,7 @@ impl Config {
                 raw.shutdown_timeout,
                 1..=600,
             )?),
+            operators: operators(&raw.operators)?,
             users: Users {
                 listed,
                 open_max: word(
@@ -94,7 +103,7 @@ impl Limits {
 impl Trace {
     fn check(raw: &RawConfig) -> Result<Self, ConfigError> {
         let raw = &raw.trace;
-        let directives = directives(&raw.level).ok_or_else(|| {
+        let directives = trace_directives(&raw.level).ok_or_else(|| {
             let allowed =
                 "error, warn, info, debug, trace, or directives such as \"mosaicd::net=debug\"";
             refused("trace.level", quoted(&raw.level), allowed)
@@ -116,8 +125,10 @@ impl Trace {
 }
 
 /// The directives of a level: that level for our own trace, warnings of the libraries. Directives
-/// are taken as they are. A single word is a level, or else a slip: it would be read as a name.
-fn directives(level: &str) -> Option<String> {
+/// are taken as they are. A single word is a level, or else a slip: it would be read as a name, and
+/// is `None`, as is what does not parse.
+#[must_use]
+pub fn trace_directives(level: &str) -> Option<String> {
     if level.contains(['=', ',']) {
         let parsed = EnvFilter::builder().parse(level);
         return parsed.is_ok().then(|| level.to_owned());
@@ -266,6 +277,19 @@ fn keys(key: &'static str, values: &[String]) -> Result<Vec<PublicKey>, ConfigEr
     Ok(sorted?.into_iter().collect())
 }
 
+/// Operators: few, as each may do everything.
+fn operators(values: &[String]) -> Result<Vec<PublicKey>, ConfigError> {
+    if values.len() > OPERATORS_MAX {
+        let allowed = format!("at most {OPERATORS_MAX} keys");
+        return Err(refused(
+            "operators",
+            format!("a list of {}", values.len()),
+            allowed,
+        ));
+    }
+    keys("operators", values)
+}
+
 fn applications(value: &Value) -> Result<Applications, ConfigError> {
     let key = "application.ids";
     let allowed = "\"any\", or a list of IDs (99) and of kinds of an ID (\"1:4\")";
@@ -324,6 +348,9 @@ const TEXT_MAX_BYTES: usize = 4 << 10;
 
 /// Most entries of `application.ids`; INFO lists them.
 const APPLICATIONS_MAX: usize = 1_024;
+
+/// Most operators.
+const OPERATORS_MAX: usize = 64;
 
 /// Most addresses to listen on.
 const LISTENERS_MAX: usize = 16;

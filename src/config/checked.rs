@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::Table;
+
 use super::rates::Rates;
 use super::reachability::Reachability;
+use super::sources::Origin;
 use crate::base::RoleSet;
 use crate::wire::PublicKey;
 
@@ -36,6 +39,8 @@ pub struct Config {
     pub roles: RoleSet,
     /// Time from the order to stop to the end of the process.
     pub shutdown_timeout: Duration,
+    /// Keys that may give orders to the running server, sorted.
+    pub operators: Vec<PublicKey>,
     /// Whom the three user roles serve.
     pub users: Users,
     /// Whether anyone may read the public records of an inbox.
@@ -54,6 +59,10 @@ pub struct Config {
     pub free_space_floor_bytes: u64,
     /// What the trace says, and how.
     pub trace: Trace,
+    /// Every value as the sources wrote it, defaults filled in.
+    pub(super) written: Table,
+    /// What it was read from.
+    pub(super) origin: Origin,
 }
 
 /// For whom the server runs.

@@ -54,6 +54,7 @@ pub const KEYS: &[Key] = &[
     key("listen_tcp", Form::TextList),
     key("roles", Form::TextList),
     key("shutdown_timeout", Form::Integer),
+    key("operators", Form::TextList),
     key("users.mode", Form::Text),
     key("users.list", Form::TextList),
     key("users.max", Form::Integer),

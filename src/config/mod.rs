@@ -7,6 +7,7 @@
 //! | `sources/` | which source says what: defaults, file, environment, `--set` |
 //! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
 //! | `reachability.rs`, `rates.rs` | the sections of those names |
+//! | `reload.rs` | reading it again while the server runs, and what waits for a restart |
 //! | `template.rs` | the file that `mosaicd init` writes |
 //! | `checked.rs` | what `Config` holds |
 //!
@@ -19,14 +20,17 @@ mod keys;
 mod rates;
 mod raw;
 mod reachability;
+mod reload;
 mod sources;
 mod template;
 
+pub use check::trace_directives;
 pub use checked::{Applications, Config, Limits, Mode, Submitters, Trace, TraceFormat, Users};
 pub use error::ConfigError;
 pub use keys::{KEYS, Key, environment_name, nearest};
 pub use rates::Rates;
 pub use raw::RawConfig;
 pub use reachability::{ENVIRONMENT_LABORATORY, KnownProber, Reachability, parse_prober};
+pub use reload::{Reread, needs_restart};
 pub use sources::{ENVIRONMENT_CONFIG, ENVIRONMENT_PASSWORD, Sources};
 pub use template::template;

@@ -64,6 +64,77 @@ pub struct Rates {
 }
 
 impl Rates {
+    /// The name of each value: its key without the section.
+    pub const NAMES: [&str; 10] = [
+        "handshakes",
+        "streams",
+        "submissions",
+        "submissions_burst",
+        "bytes",
+        "query_rows",
+        "burst",
+        "connections",
+        "user_factor",
+        "loopback_factor",
+    ];
+
+    /// The value of that name, if there is one.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Option<u32> {
+        Some(match name {
+            "handshakes" => self.handshakes,
+            "streams" => self.streams,
+            "submissions" => self.submissions,
+            "submissions_burst" => self.submissions_burst,
+            "bytes" => self.bytes,
+            "query_rows" => self.query_rows,
+            "burst" => self.burst_seconds,
+            "connections" => self.connections,
+            "user_factor" => self.user_factor,
+            "loopback_factor" => self.loopback_factor,
+            _ => return None,
+        })
+    }
+
+    /// These, with another value of that name; `None` where there is no such name.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]: the value is out of its range.
+    pub fn with(&self, name: &str, value: u64) -> Option<Result<Self, ConfigError>> {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        let mut raw = self.raw();
+        let place = match name {
+            "handshakes" => &mut raw.handshakes,
+            "streams" => &mut raw.streams,
+            "submissions" => &mut raw.submissions,
+            "submissions_burst" => &mut raw.submissions_burst,
+            "bytes" => &mut raw.bytes,
+            "query_rows" => &mut raw.query_rows,
+            "burst" => &mut raw.burst,
+            "connections" => &mut raw.connections,
+            "user_factor" => &mut raw.user_factor,
+            "loopback_factor" => &mut raw.loopback_factor,
+            _ => return None,
+        };
+        *place = value;
+        Some(Self::check(&raw))
+    }
+
+    fn raw(&self) -> RawRates {
+        RawRates {
+            handshakes: self.handshakes.into(),
+            streams: self.streams.into(),
+            submissions: self.submissions.into(),
+            submissions_burst: self.submissions_burst.into(),
+            bytes: self.bytes.into(),
+            query_rows: self.query_rows.into(),
+            burst: self.burst_seconds.into(),
+            connections: self.connections.into(),
+            user_factor: self.user_factor.into(),
+            loopback_factor: self.loopback_factor.into(),
+        }
+    }
+
     pub(super) fn check(raw: &RawRates) -> Result<Self, ConfigError> {
         let rate = |key, value| integer(key, value, 0..=RATE_MAX);
         let factor = |key, value| integer(key, value, 1..=FACTOR_MAX);
@@ -97,3 +168,29 @@ const BURST_MAX_SECONDS: i64 = 3_600;
 
 /// The largest factor.
 const FACTOR_MAX: i64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_has_its_name_and_keeps_its_range() {
+        let rates = Rates::check(&RawRates::default()).unwrap();
+        for name in Rates::NAMES {
+            let changed = rates.with(name, 7).unwrap().unwrap();
+            assert_eq!(changed.of(name), Some(7), "{name}");
+            let others = Rates::NAMES.iter().filter(|other| **other != name);
+            for other in others {
+                assert_eq!(changed.of(other), rates.of(other), "{name} {other}");
+            }
+            assert!(rates.with(name, u64::MAX).unwrap().is_err(), "{name}");
+            assert!(
+                crate::config::KEYS
+                    .iter()
+                    .any(|key| key.path == format!("rates.{name}"))
+            );
+        }
+        assert_eq!(rates.of("rate"), None);
+        assert!(rates.with("rate", 1).is_none());
+    }
+}

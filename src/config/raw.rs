@@ -24,6 +24,7 @@ pub struct RawConfig {
     pub(super) listen_tcp: Vec<String>,
     pub(super) roles: Vec<String>,
     pub(super) shutdown_timeout: i64,
+    pub(super) operators: Vec<String>,
     pub(super) users: RawUsers,
     pub(super) inbox: RawInbox,
     pub(super) application: RawApplication,
@@ -94,6 +95,7 @@ impl Default for RawConfig {
                 .map(|role| role.name().to_owned())
                 .collect(),
             shutdown_timeout: integer(limits::SHUTDOWN_TIMEOUT.as_secs()),
+            operators: Vec::new(),
             users: RawUsers::default(),
             inbox: RawInbox::default(),
             application: RawApplication::default(),

@@ -53,6 +53,8 @@ pub struct Directory {
 
 /// Answers kept at hand.
 struct Known {
+    /// How often a schedule was taken out of the source.
+    forgotten: u64,
     /// The newest schedule of each master; `None` is a master without one.
     schedules: Recent<PublicKey, Option<Arc<Schedule>>>,
     /// Who may have listed each signing key.
@@ -82,6 +84,7 @@ impl Directory {
             source,
             epoch: AtomicU64::new(0),
             known: Mutex::new(Known {
+                forgotten: 0,
                 schedules: Recent::new(limits::DIRECTORY_SCHEDULES_MAX),
                 listings: Recent::new(limits::DIRECTORY_KEYS_MAX),
             }),
@@ -181,19 +184,42 @@ impl Directory {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
+    /// Takes note that the schedule `id` of `master` was taken out of the source: from here on the
+    /// newest of those that are left counts.
+    pub fn unlearn(&self, master: &PublicKey, id: &RecordId) {
+        let mut known = self.known();
+        // Whoever has read it from the source at this moment must not keep it.
+        known.forgotten = known.forgotten.wrapping_add(1);
+        let kept = known.schedules.get(master);
+        let is_kept = kept.is_some_and(|kept| kept.as_ref().is_some_and(|it| it.id == *id));
+        if is_kept {
+            known.schedules.remove(master);
+        }
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
     /// A count that rises whenever an answer may have changed; whoever keeps answers asks again.
     pub fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 
     fn newest(&self, master: &PublicKey) -> Option<Arc<Schedule>> {
-        if let Some(schedule) = self.known().schedules.get(master) {
-            return schedule.clone();
-        }
+        let forgotten = {
+            let mut known = self.known();
+            if let Some(schedule) = known.schedules.get(master) {
+                return schedule.clone();
+            }
+            known.forgotten
+        };
         // The lock is not held while the source reads; `keep_newer` settles who comes late.
         let found = self.source.newest_schedule(master);
         let found = found.as_ref().and_then(Schedule::parse).map(Arc::new);
-        self.known().keep_newer(*master, found)
+        let mut known = self.known();
+        if known.forgotten != forgotten {
+            // It may have been read before it was taken out; whoever asks next reads again.
+            return found;
+        }
+        known.keep_newer(*master, found)
     }
 
     fn masters_listing(&self, key: &PublicKey) -> Vec<PublicKey> {

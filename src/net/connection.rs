@@ -12,6 +12,7 @@ use tracing::debug;
 use super::door::{Entry, Place};
 use super::ingest::{Budget, Ingest, Nowhere};
 use super::link::{Broken, Carrier};
+use super::operating::{Desk, Orders};
 use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     ingest: Arc<dyn Ingest>,
     readers: Readers,
     budget: Budget,
+    desk: Desk,
 }
 
 impl Shared {
@@ -49,6 +51,7 @@ impl Shared {
         };
         let source = services.records.as_ref().map(source);
         Self {
+            desk: Desk::new(services.operator.clone()),
             services,
             source,
             directory,
@@ -268,6 +271,7 @@ impl<C: Carrier> Connection<C> {
                 Arc::clone(&self.arrival.settings),
             ),
             asks: Asks::new(),
+            orders: Orders::new(shared.desk.clone(), Arc::clone(&self.requester)),
             signals: self.signals.fresh(),
             context: Context {
                 arrival: Arc::clone(&self.arrival),

@@ -122,7 +122,13 @@ impl Requester {
         }
     }
 
-    fn master(&self) -> Option<PublicKey> {
+    /// The key that the peer proved to hold.
+    pub(super) const fn key(&self) -> Option<&PublicKey> {
+        self.peer.key()
+    }
+
+    /// The master for whom the peer's key speaks, as of the last [`refresh`](Self::refresh).
+    pub(super) fn master(&self) -> Option<PublicKey> {
         self.resolved().and_then(|resolved| resolved.master)
     }
 

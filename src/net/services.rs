@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ingest::Ingest;
+use super::operating::Operator;
 use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
@@ -32,6 +33,8 @@ pub struct Services {
     pub admission: Admission,
     /// Connections open at a time, all sockets together.
     pub connections_max: usize,
+    /// Who takes the orders of operators; without one nobody is an operator.
+    pub operator: Option<Arc<dyn Operator>>,
 }
 
 /// Who is kept out, and who may use how much.

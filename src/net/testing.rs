@@ -24,7 +24,7 @@ use crate::base::{Role, RoleSet};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Peer, PeerKey};
 use crate::policy::testing::{NOW, Person, rules};
-use crate::policy::{Gate, RateRules, Rates};
+use crate::policy::{Gate, LiveRules, RateRules, Rates};
 use crate::session::Settings;
 use crate::store::{Entry, Judge, Judgement, Outcome, Store, StoreOptions, Vouched, Writer};
 use crate::wire::{
@@ -182,7 +182,7 @@ impl Behind {
             }),
             settings: Arc::new(Settings {
                 gate: Arc::new(Gate::dev(RoleSet::ALL, NOW)),
-                rules: Arc::new(rules()),
+                rules: Arc::new(LiveRules::new(rules())),
                 refuse_wide_filters: false,
             }),
             directory: Arc::new(Directory::new(Arc::new(NoSchedules))),
@@ -226,6 +226,7 @@ impl Behind {
             probing: Arc::clone(&self.probing) as Arc<dyn Probing>,
             admission: self.admission.clone(),
             connections_max: 100,
+            operator: None,
         }
     }
 

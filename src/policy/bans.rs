@@ -187,7 +187,8 @@ impl Ban {
 
 impl BanTarget {
     /// The one form of each target: no bits behind the prefix, and IPv4 where IPv4 is meant.
-    fn normal(&self) -> Self {
+    #[must_use]
+    pub fn normal(&self) -> Self {
         match self {
             Self::Key(key) => Self::Key(*key),
             Self::Range(range) => Self::Range(canonical(*range).trunc()),

@@ -53,12 +53,27 @@ pub struct Gate {
     reasons: RwLock<Vec<Reason>>,
 }
 
-/// Why a configured role is in the state it is in.
+/// Why a configured role is in the state it is in. It is open where reachability allows it and the
+/// operator has not closed it.
 #[derive(Clone, Debug)]
 struct Reason {
     role: Role,
+    /// Whether reachability lets it be open.
+    is_allowed: bool,
     since: Timestamp,
     why: Option<Arc<str>>,
+    by_hand: Option<Closing>,
+}
+
+/// That the operator closed a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The role.
+    pub role: Role,
+    /// When it was closed.
+    pub since: Timestamp,
+    /// Why, for people to read.
+    pub why: Arc<str>,
 }
 
 impl Gate {
@@ -89,8 +104,10 @@ impl Gate {
     ) -> Self {
         let reasons = configured.iter().map(|role| Reason {
             role,
+            is_allowed: open.contains(role),
             since,
             why: why(role),
+            by_hand: None,
         });
         Self {
             configured,
@@ -133,43 +150,70 @@ impl Gate {
         let Some(reason) = reasons.iter().find(|reason| reason.role == role) else {
             return RoleState::Off;
         };
+        if let Some(Closing { since, why, .. }) = reason.by_hand.clone() {
+            return RoleState::Closed { since, why };
+        }
         let since = reason.since;
         let why = reason.why.clone();
-        if self.open().contains(role) {
+        if reason.is_allowed {
             return RoleState::Open { since, why };
         }
         let why = why.unwrap_or_else(|| NO_VERDICT.into());
         RoleState::Closed { since, why }
     }
 
-    /// Opens the roles of `open` that are configured and shuts the other public ones, from the
+    /// Lets the roles of `open` that are configured be open and shuts the other public ones, from the
     /// time `since` on and for the reason `why`. Returns the roles that were open and are so no longer.
     ///
-    /// The application role stays open where it is configured.
+    /// The application role needs no leave. What the operator closed stays closed.
     pub fn set_open(&self, open: RoleSet, why: &str, since: Timestamp) -> RoleSet {
-        let open = open
-            .intersection(self.configured)
-            .union(always_open(self.configured));
         let why: Arc<str> = why.into();
-        // The lock makes the reasons and the roles change together, and changes one at a time.
-        let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
-        let word = self.word.load(Ordering::Acquire);
-        let before = open_of(word);
-        for reason in reasons.iter_mut() {
+        self.change(|reason| {
             if !reason.role.needs_public_reachability() {
-                continue;
+                return;
             }
-            if before.contains(reason.role) != open.contains(reason.role) {
+            let is_allowed = open.contains(reason.role);
+            if reason.is_allowed != is_allowed {
+                reason.is_allowed = is_allowed;
                 reason.since = since;
             }
             reason.why = Some(Arc::clone(&why));
-        }
+        })
+    }
+
+    /// Closes the roles of `closings` by hand and lifts every earlier closing of the operator. A role
+    /// that reachability keeps shut is not opened by that. Returns the roles that were open and are
+    /// so no longer.
+    pub fn set_closed(&self, closings: &[Closing]) -> RoleSet {
+        self.change(|reason| {
+            let mut closings = closings.iter();
+            reason.by_hand = closings
+                .find(|closing| closing.role == reason.role)
+                .cloned();
+        })
+    }
+
+    /// Changes the reasons, and the open roles as follows from them.
+    fn change(&self, change: impl FnMut(&mut Reason)) -> RoleSet {
+        // The lock makes the reasons and the roles change together, and changes one at a time.
+        let mut reasons = self.reasons.write().unwrap_or_else(PoisonError::into_inner);
+        reasons.iter_mut().for_each(change);
+        let open = reasons.iter().filter(|reason| reason.is_open());
+        let open: RoleSet = open.map(|reason| reason.role).collect();
+        let word = self.word.load(Ordering::Acquire);
+        let before = open_of(word);
         if open != before {
             let epoch = (word >> EPOCH_SHIFT).wrapping_add(1);
             let word = (epoch << EPOCH_SHIFT) | u64::from(open.bits());
             self.word.store(word, Ordering::Release);
         }
         without(before, open)
+    }
+}
+
+impl Reason {
+    const fn is_open(&self) -> bool {
+        self.is_allowed && self.by_hand.is_none()
     }
 }
 
@@ -281,6 +325,69 @@ mod tests {
             assert!(why.starts_with("DEV"), "{why}");
         }
         assert_eq!(gate.state(Role::Inbox), RoleState::Off);
+    }
+
+    fn closing(role: Role, seconds: u64) -> Closing {
+        Closing {
+            role,
+            since: at(seconds),
+            why: "CLOSED by the operator".into(),
+        }
+    }
+
+    #[test]
+    fn what_the_operator_closed_stays_closed_whatever_the_verdict_and_says_so() {
+        let gate = Gate::closed(RoleSet::ALL, "UNKNOWN", at(1));
+        gate.set_open(RoleSet::ALL, "PUBLIC", at(2));
+        let closings = [closing(Role::Inbox, 3), closing(Role::Application, 3)];
+        let shut = gate.set_closed(&closings);
+        let both = RoleSet::of(Role::Inbox).with(Role::Application);
+        assert_eq!(shut, both);
+        gate.set_open(RoleSet::ALL, "PUBLIC again", at(4));
+        assert!(gate.open().intersection(both).is_empty());
+        let closed = RoleState::Closed {
+            since: at(3),
+            why: "CLOSED by the operator".into(),
+        };
+        assert_eq!(gate.state(Role::Inbox), closed);
+        assert_eq!(gate.state(Role::Application), closed);
+        assert_eq!(
+            gate.roles().open,
+            RoleSet::ALL.without(Role::Inbox).without(Role::Application)
+        );
+    }
+
+    #[test]
+    fn the_operator_never_opens_what_reachability_keeps_shut() {
+        let gate = Gate::closed(RoleSet::ALL, "UNKNOWN", at(1));
+        gate.set_closed(&[closing(Role::Inbox, 2)]);
+        let epoch = gate.epoch();
+        assert!(gate.set_closed(&[]).is_empty());
+        assert_eq!(gate.open(), RoleSet::of(Role::Application));
+        assert_eq!(gate.epoch(), epoch, "nothing opened");
+        let closed = RoleState::Closed {
+            since: at(1),
+            why: "UNKNOWN".into(),
+        };
+        assert_eq!(gate.state(Role::Inbox), closed, "the verdict is told again");
+    }
+
+    #[test]
+    fn a_lifted_closing_opens_what_reachability_allows() {
+        let gate = Gate::dev(RoleSet::of(Role::Outbox), at(1));
+        assert_eq!(
+            gate.set_closed(&[closing(Role::Outbox, 2)]),
+            RoleSet::of(Role::Outbox)
+        );
+        let epoch = gate.epoch();
+        gate.set_closed(&[closing(Role::Inbox, 3)]);
+        assert_eq!(gate.open(), RoleSet::of(Role::Outbox));
+        assert_eq!(
+            gate.state(Role::Inbox),
+            RoleState::Off,
+            "it is not configured"
+        );
+        assert_eq!(gate.epoch(), epoch + 1);
     }
 
     #[test]

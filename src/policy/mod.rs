@@ -24,6 +24,7 @@ mod claims;
 mod encryption;
 mod gate;
 mod inbox;
+mod live;
 mod other;
 mod outbox;
 mod rates;
@@ -43,7 +44,8 @@ pub use admit::{Submitter, admit};
 pub use bans::{Ban, BanTarget, BanTargetError, Bans};
 pub use bind::bind;
 pub use claims::claims;
-pub use gate::{Gate, RoleState, Roles};
+pub use gate::{Closing, Gate, RoleState, Roles};
+pub use live::LiveRules;
 pub use rates::{
     Allowance, Asker, Count, Counters, Limit, Patience, RateRules, Rates, Seat, Verdict,
 };

@@ -8,11 +8,23 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::config::ConfigError;
 use crate::identity::IdentityError;
 use crate::identity::key_file::KeyFileError;
 use crate::net::NetError;
 use crate::store::StoreError;
 use crate::verify::StagePanicked;
+
+/// Why a configuration was not reloaded. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum ReloadError {
+    /// It cannot be read, or it is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The reload panicked, which was traced.
+    #[error("the reload panicked")]
+    Panicked,
+}
 
 /// Why a server cannot start. Nothing was left running.
 #[derive(Debug, Error)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::live::Live;
 use super::served::ServedUsers;
 use crate::base::{Role, limits};
 use crate::config::{Applications, Config};
@@ -20,7 +21,7 @@ use crate::wire::{
 /// # Source
 /// `extensions.md`, "INFO REPLY".
 pub(super) struct Info {
-    config: Arc<Config>,
+    live: Arc<Live>,
     key: PublicKey,
     users: Arc<ServedUsers>,
     rates: Arc<Rates>,
@@ -40,14 +41,14 @@ struct Place {
 
 impl Info {
     pub(super) fn new(
-        config: Arc<Config>,
+        live: Arc<Live>,
         key: PublicKey,
         users: Arc<ServedUsers>,
         rates: Arc<Rates>,
         started: Timestamp,
     ) -> Self {
         Self {
-            config,
+            live,
             key,
             users,
             rates,
@@ -78,7 +79,7 @@ impl Info {
     /// address that it is bound to, for those who can reach that, unless it stands for all of the
     /// machine. Configured URLs are named where they are an onion's, which nobody can test, or
     /// while some socket of their transport is verified.
-    fn endpoints(&self) -> Vec<String> {
+    fn endpoints(&self, config: &Config) -> Vec<String> {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         let mut urls: Vec<String> = Vec::new();
         let mut add = |url: String| {
@@ -86,7 +87,7 @@ impl Info {
                 urls.push(url);
             }
         };
-        for url in &self.config.reachability.urls {
+        for url in &config.reachability.urls {
             let is_verified =
                 |place: &Place| place.transport == url.transport() && !place.verified.is_empty();
             if url.host().is_onion() || places.iter().any(is_verified) {
@@ -139,7 +140,7 @@ impl Info {
 
 impl InfoSource for Info {
     fn info(&self, arrival: &Arrival) -> InfoReply {
-        let config = &self.config;
+        let config = self.live.now();
         let gate = &arrival.settings.gate;
         let roles: BTreeMap<_, _> = Role::ALL
             .into_iter()
@@ -154,7 +155,7 @@ impl InfoSource for Info {
             description: config.description.clone(),
             contact: config.contact.clone(),
             terms: config.terms.clone(),
-            endpoints: self.endpoints(),
+            endpoints: self.endpoints(&config),
             roles,
             applications: application_ids(&config.applications),
             limits: InfoLimits {

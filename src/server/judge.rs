@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Standing};
 use crate::net::Reply;
-use crate::policy::{Facts, Gate, Reader, Rules, Submitter, admit, already_here, visible};
+use crate::policy::{Facts, Gate, LiveRules, Reader, Submitter, admit, already_here, visible};
 use crate::store::{Entry, Judge, Judgement, Outcome, Vouched};
 use crate::wire::{Kind, Record, RecordRef, ResultCode, Timestamp};
 
@@ -21,7 +21,7 @@ pub(super) struct Submission {
 /// Judges by the roles that are open at the moment a record is to be written, on the listener on
 /// which it came in.
 pub(super) struct RoleJudge {
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Arc<LiveRules>,
     pub(super) directory: Arc<Directory>,
     pub(super) fanout: Fanout,
 }
@@ -66,7 +66,7 @@ impl RoleJudge {
             standing: self.standing(entry),
         };
         let open = submission.gate.open();
-        already_here(visible(&self.rules, open, &facts, &reader))
+        already_here(visible(&self.rules.now(), open, &facts, &reader))
     }
 
     fn result(&self, submission: &Submission, outcome: &Outcome) -> ResultCode {
@@ -99,7 +99,7 @@ impl Judge for RoleJudge {
             .speaks_for(&signer, &author, record.timestamp(), received);
         let submitter = self.resolved(&context.submitter);
         let roles = context.gate.roles();
-        match admit(&self.rules, roles, record, &submitter, standing) {
+        match admit(&self.rules.now(), roles, record, &submitter, standing) {
             Ok(roles) => Judgement::Store {
                 roles,
                 vouched: vouched(standing),

@@ -12,6 +12,8 @@
 //! | `info.rs` | what the server says of itself |
 //! | `reachability/` | dial-backs in, verdicts out to the gates, the control socket |
 //! | `storeless.rs` | a server without a store: a witness, or a test of the addresses alone |
+//! | `operator/` | the operators, and how their calls reach the parts of the server |
+//! | `live.rs` | the configuration that is in force, and reloading it |
 //! | `key.rs`, `data.rs`, `files.rs` | the secret key, what is where in the data folder, open files |
 //! | `commands/` | `init`, `serve`, `check`, `status`, `witness`, `store verify`, `store stats` |
 //!
@@ -28,6 +30,8 @@ mod info;
 mod ingest;
 mod judge;
 mod key;
+mod live;
+mod operator;
 mod reachability;
 mod registrar;
 mod schedule_source;
@@ -37,7 +41,8 @@ mod start;
 mod storeless;
 mod trace;
 
-pub use error::{EndError, ServerError, Step};
+pub use error::{EndError, ReloadError, ServerError, Step};
 pub use key::load_key;
+pub use live::Reloaded;
 pub use start::Server;
 pub use trace::{TraceError, install};

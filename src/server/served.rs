@@ -10,7 +10,7 @@ use crate::wire::PublicKey;
 /// The users of the configuration and, where registration is open, those who registered.
 #[derive(Debug)]
 pub(super) struct ServedUsers {
-    listed: HashSet<PublicKey>,
+    listed: RwLock<HashSet<PublicKey>>,
     open: Option<OpenRegistration>,
 }
 
@@ -24,12 +24,18 @@ impl ServedUsers {
     /// `registered` are the users in the log; they count only where registration is open.
     pub(super) fn new(users: &Users, registered: impl IntoIterator<Item = PublicKey>) -> Self {
         Self {
-            listed: users.listed.iter().copied().collect(),
+            listed: RwLock::new(users.listed.iter().copied().collect()),
             open: users.open_max.map(|max| OpenRegistration {
                 max,
                 registered: RwLock::new(registered.into_iter().collect()),
             }),
         }
+    }
+
+    /// Puts `listed` in the place of the users of the configuration.
+    pub(super) fn list(&self, listed: &[PublicKey]) {
+        let listed = listed.iter().copied().collect();
+        *self.listed.write().unwrap_or_else(PoisonError::into_inner) = listed;
     }
 
     /// Whether users register themselves.
@@ -62,7 +68,8 @@ impl ServedUsers {
 
 impl Served for ServedUsers {
     fn contains(&self, master: &PublicKey) -> bool {
-        self.listed.contains(master)
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        listed.contains(master)
             || self.open.as_ref().is_some_and(|open| {
                 let registered = open
                     .registered

@@ -17,7 +17,7 @@ use crate::base::{Role, RoleSet, limits};
 use crate::config::Reachability;
 use crate::identity::Identity;
 use crate::net::{Arrival, Control, InfoSource, Listener, NetError, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, RateRules, Rules, Served};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, RateRules, Rules, Served};
 use crate::reach::endpoint;
 use crate::reach::runner::Monitor;
 use crate::session::Settings;
@@ -94,6 +94,7 @@ impl Storeless {
             probing: Arc::clone(&reach) as Arc<_>,
             admission: admission(RateRules::default()),
             connections_max: limits::STORELESS_CONNECTIONS_MAX,
+            operator: None,
         };
         let listener = Listener::bind(&bound, &Identity::new(key.clone()), services)?;
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
@@ -160,14 +161,14 @@ impl Drop for Storeless {
 fn settings() -> Arc<Settings> {
     Arc::new(Settings {
         gate: Arc::new(Gate::closed(RoleSet::EMPTY, "", Timestamp::now())),
-        rules: Arc::new(Rules {
+        rules: Arc::new(LiveRules::new(Rules {
             served: Arc::new(Nobody),
             inbox_public: false,
             applications: AppRules {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
-        }),
+        })),
         refuse_wide_filters: true,
     })
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::base::Role;
 use crate::wire::{
-    BodyRefusal, Dialback, DialbackAck, Filter, InfoReply, ProbeRequest, ProbeResult, ProbeStatus,
-    Record, Reference, ResultCode, Voucher, VoucherStatus,
+    AdminCall, AdminReply, BodyRefusal, Dialback, DialbackAck, Filter, InfoReply, ProbeRequest,
+    ProbeResult, ProbeStatus, Record, Reference, ResultCode, Voucher, VoucherStatus,
 };
 
 /// Name of one request that a stream asked its driver to carry out.
@@ -13,6 +13,14 @@ use crate::wire::{
 /// Never used twice on one stream, so an answer that comes late can not be taken for another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
+
+#[cfg(test)]
+impl Ticket {
+    /// A ticket that a test invents.
+    pub(crate) const fn for_tests(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// Something that happened to a stream.
 #[derive(Clone, Debug)]
@@ -75,6 +83,13 @@ pub enum Event {
     AskEnded {
         /// The request's ticket.
         ticket: Ticket,
+    },
+    /// Part of the answer to an [`Action::Operate`].
+    Reported {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// What came of it.
+        report: Report,
     },
     /// The listener's [`Gate`](crate::policy::Gate) moved.
     GateMoved,
@@ -142,6 +157,14 @@ pub enum Action {
         /// What is asked for.
         ask: Ask,
     },
+    /// Sign an operator in, or carry out an operator's order; answered by [`Event::Reported`]. At
+    /// most one is under way on a stream.
+    Operate {
+        /// Names this request.
+        ticket: Ticket,
+        /// What is asked for.
+        order: Order,
+    },
     /// Send no more on this stream, once everything before was sent. Always the last word on the
     /// stream but for `StopReading` and `CloseConnection`.
     Finish,
@@ -178,6 +201,24 @@ pub enum Answer {
     DialbackAck(DialbackAck),
     /// It is refused; sent as the first reply to that kind of ask.
     Refused(BodyRefusal),
+}
+
+/// What a peer who may be an operator wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To have the stream as an operator; answered by [`Report::SignedIn`] once.
+    SignIn,
+    /// That something is done; answered by [`Report::Reply`], until one says that no more comes.
+    Call(AdminCall),
+}
+
+/// What is said to an [`Order`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Whether the peer is an operator; if not, the code and the reason.
+    SignedIn(Result<(), (ResultCode, String)>),
+    /// What came of a call, or part of that.
+    Reply(AdminReply),
 }
 
 /// What a peer wants to read.

@@ -46,6 +46,12 @@ pub(super) enum Fault {
     /// ROLE OPEN was not the first message on its stream.
     #[error("ROLE OPEN must be the first message on its stream")]
     LateRoleOpen,
+    /// Records were asked for or handed in on an operator's stream.
+    #[error("an operator's stream carries no records")]
+    OperatorStream,
+    /// ADMIN came on a stream that is not an operator's.
+    #[error("ADMIN is for a stream that was opened for the role operator")]
+    NotOperator,
 }
 
 impl Fault {
@@ -61,7 +67,7 @@ impl Fault {
             Self::WideFilter => ResultCode::TooOpen,
             Self::AnonymousPrivateRead => ResultCode::RequiresAuthentication,
             Self::TooManyReads | Self::ReadsTooLarge => ResultCode::TooFast,
-            Self::NoRole => ResultCode::Unauthorized,
+            Self::NoRole | Self::OperatorStream | Self::NotOperator => ResultCode::Unauthorized,
             Self::Shut => ResultCode::TemporaryError,
         }
     }

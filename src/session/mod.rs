@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Everything a peer can make grow here has its bound: queries and subscriptions, submissions,
-//! INFO requests and probes in flight, and bytes of unfinished messages. Where a bound is reached, messages
+//! INFO requests, probes and an operator's order in flight, and bytes of unfinished messages. Where a bound is reached, messages
 //! already read wait unparsed and the stream wants no more bytes.
 //!
 //! # Source
@@ -34,7 +34,7 @@ mod submissions;
 mod tests;
 
 pub use connection::Connection;
-pub use event::{Action, Answer, Ask, Event, ReadRequest, Ticket};
+pub use event::{Action, Answer, Ask, Event, Order, ReadRequest, Report, Ticket};
 pub use settings::Settings;
 pub use stream::Stream;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::Role;
-use crate::policy::{Facts, Gate, Reader, Rules, visible};
+use crate::policy::{Facts, Gate, LiveRules, Reader, visible};
 use crate::wire::PublicKey;
 
 /// What all connections of a listener have in common.
@@ -12,7 +12,7 @@ pub struct Settings {
     /// Which roles the listener serves at this moment.
     pub gate: Arc<Gate>,
     /// Whom and what the server serves.
-    pub rules: Arc<Rules>,
+    pub rules: Arc<LiveRules>,
     /// Whether a filter without a narrow element is refused with `TOO_OPEN`.
     pub refuse_wide_filters: bool,
 }
@@ -22,13 +22,13 @@ impl Settings {
     /// with what this listener serves.
     #[must_use]
     pub fn shows(&self, facts: &Facts<'_>, reader: &Reader) -> bool {
-        visible(&self.rules, self.gate.open(), facts, reader)
+        visible(&self.rules.now(), self.gate.open(), facts, reader)
     }
 
     /// Whether the user with that master key is served here.
     #[must_use]
     pub fn is_user(&self, master: &PublicKey) -> bool {
-        self.rules.served.contains(master)
+        self.rules.now().served.contains(master)
     }
 
     /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left
@@ -36,7 +36,7 @@ impl Settings {
     pub(super) fn serves(&self, app: u32) -> bool {
         self.gate.open().iter().any(|role| match role {
             Role::Outbox | Role::Inbox | Role::Encryption => true,
-            Role::Application => self.rules.applications.apps.serves(app),
+            Role::Application => self.rules.now().applications.apps.serves(app),
         })
     }
 }

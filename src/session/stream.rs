@@ -125,6 +125,9 @@ impl Stream {
             Event::AskEnded { ticket } => {
                 self.on_open(|open, _, output| open.ask_ended(ticket, output));
             }
+            Event::Reported { ticket, report } => {
+                self.on_open(|open, _, output| open.reported(ticket, report, output));
+            }
             Event::GateMoved => {
                 self.on_open(|open, connection, output| open.gate_moved(connection, output));
             }

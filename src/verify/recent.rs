@@ -50,6 +50,14 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         self.insert_entry(key, Weighed { value, weight });
     }
 
+    /// Forgets `key`.
+    pub(crate) fn remove(&mut self, key: &K) {
+        self.old.remove(key);
+        if let Some(entry) = self.young.remove(key) {
+            self.young_weight -= entry.weight;
+        }
+    }
+
     /// Puts in an entry whose key is in neither half.
     fn insert_entry(&mut self, key: K, entry: Weighed<V>) {
         if entry.weight > self.half {

@@ -43,10 +43,11 @@ pub use bootstrap::{
 pub use client_message::ClientMessage;
 pub use encrypted_key::{EncryptedKeyError, EncryptedSecretKey};
 pub use extension::{
-    Body, BodyError, BodyRefusal, Dialback, DialbackAck, EXTENSION_APP, ExtensionReply,
-    ExtensionRequest, Info, InfoLimits, InfoReply, Nonce, ProbeCode, ProbeMode, ProbeOutcome,
-    ProbeRequest, ProbeResult, ProbeStatus, ProbeTransport, Registration, RoleCondition, RoleOpen,
-    RoleReport, RoleStatus, StreamRole, Voucher, VoucherStatus,
+    AdminCall, AdminReply, AdminRow, AdminValue, Body, BodyError, BodyRefusal, Dialback,
+    DialbackAck, EXTENSION_APP, ExtensionReply, ExtensionRequest, Info, InfoLimits, InfoReply,
+    Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus,
+    ProbeTransport, Registration, RoleCondition, RoleOpen, RoleReport, RoleStatus, StreamRole,
+    Voucher, VoucherStatus,
 };
 pub use filter::{Filter, FilterError};
 pub use filter_builder::FilterBuilder;

@@ -20,6 +20,8 @@ mod reach;
 #[cfg(test)]
 mod real_input;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod serve;

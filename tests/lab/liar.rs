@@ -8,8 +8,12 @@ use std::time::Duration;
 use mosaicd::base::RoleSet;
 use mosaicd::client::{RawConnection, ServerTrust, Target};
 use mosaicd::identity::{Identity, Peer};
-use mosaicd::net::{Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket};
-use mosaicd::policy::{AppRules, AppSubmit, Apps, Gate, Rules, Served};
+use mosaicd::net::{
+    Admission, Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket,
+};
+use mosaicd::policy::{
+    AppRules, AppSubmit, Apps, Gate, LiveRules, RateRules, Rates, Rules, Served,
+};
 use mosaicd::session::Settings;
 use mosaicd::wire::{
     Body, BodyRefusal, ClientMessage, Dialback, DialbackAck, EXTENSION_APP, InfoLimits, InfoReply,
@@ -78,6 +82,11 @@ fn listen(address: SocketAddr, key: SecretKey, behaviour: Behaviour) -> Outcome<
             behaviour,
         }),
         connections_max: 64,
+        operator: None,
+        admission: Admission {
+            bans: Arc::default(),
+            rates: Arc::new(Rates::new(RateRules::NONE, std::time::Instant::now())),
+        },
     };
     Listener::bind(&[socket], &Identity::new(key), services)
         .map_err(|error| format!("{address}: {error}"))
@@ -86,14 +95,14 @@ fn listen(address: SocketAddr, key: SecretKey, behaviour: Behaviour) -> Outcome<
 fn settings() -> Settings {
     Settings {
         gate: Arc::new(Gate::closed(RoleSet::EMPTY, "", Timestamp::now())),
-        rules: Arc::new(Rules {
+        rules: Arc::new(LiveRules::new(Rules {
             served: Arc::new(Nobody),
             inbox_public: false,
             applications: AppRules {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
-        }),
+        })),
         refuse_wide_filters: true,
     }
 }

@@ -1,6 +1,7 @@
 //! Which source says what: defaults, then the file, then the environment, then the command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::{Table, Value};
 
@@ -53,10 +54,16 @@ impl Sources {
         if self.dev {
             complete_dev_paths(&mut merged, &self.environment)?;
         }
+        self.check(merged)
+    }
+
+    /// Checks what the sources wrote.
+    pub(super) fn check(&self, merged: Table) -> Result<Config, ConfigError> {
         let folder = self.file.as_deref().and_then(Path::parent);
         let raw = RawConfig::from_table(merged)?;
         let mode = if self.dev { Mode::Dev } else { Mode::Public };
-        let config = Config::check(&raw, mode, folder.unwrap_or(Path::new("")))?;
+        let folder = folder.unwrap_or(Path::new(""));
+        let config = Config::check(&raw, mode, folder, Origin::of(self))?;
         let mut names = self.environment.iter().map(|(name, _)| name.as_str());
         let is_laboratory = names.any(|name| name == ENVIRONMENT_LABORATORY);
         config.reachability.check_laboratory(is_laboratory)?;
@@ -142,7 +149,32 @@ impl Sources {
     }
 }
 
+/// The sources of a configuration, kept for reading them again. The password of the key is not.
+#[derive(Clone, Debug)]
+pub(super) struct Origin(Arc<Sources>);
+
+impl Origin {
+    fn of(sources: &Sources) -> Self {
+        let mut kept = sources.clone();
+        kept.environment
+            .retain(|(name, _)| name != ENVIRONMENT_PASSWORD && is_read(name));
+        Self(Arc::new(kept))
+    }
+
+    pub(super) fn sources(&self) -> &Sources {
+        &self.0
+    }
+}
+
 impl RawConfig {
+    /// The values as a file would write them.
+    pub(super) fn to_table(&self) -> Result<Table, ConfigError> {
+        Table::try_from(self).map_err(|error| ConfigError::Syntax {
+            path: PathBuf::from("configuration"),
+            message: error.to_string(),
+        })
+    }
+
     /// The configuration that `table` writes; every key and form in it was checked before.
     fn from_table(table: Table) -> Result<Self, ConfigError> {
         table
@@ -178,9 +210,10 @@ fn complete_dev_paths(
             .find(|(name, value)| name == wanted && !value.is_empty())
             .map(|(_, value)| PathBuf::from(value))
     };
+    let [state_home, home] = FOLDERS;
     if !merged.contains_key("data_dir") {
-        let state = variable("XDG_STATE_HOME")
-            .or_else(|| variable("HOME").map(|home| home.join(".local/state")))
+        let state = variable(state_home)
+            .or_else(|| variable(home).map(|folder| folder.join(".local/state")))
             .ok_or(ConfigError::NoStateDirectory)?;
         let folder = state.join("mosaicd/dev").display().to_string();
         insert(merged, "data_dir", Value::String(folder));
@@ -282,6 +315,14 @@ fn absolute(path: &str) -> String {
         .and_then(|absolute| absolute.to_str().map(str::to_owned))
         .unwrap_or_else(|| path.to_owned())
 }
+
+/// Whether the environment variable has a say.
+fn is_read(name: &str) -> bool {
+    name.starts_with(ENVIRONMENT_PREFIX) || FOLDERS.contains(&name)
+}
+
+/// Where development data goes is told by these.
+const FOLDERS: [&str; 2] = ["XDG_STATE_HOME", "HOME"];
 
 /// Rates that a development server does not limit unless it is told to.
 const LIMITED: [&str; 6] = [

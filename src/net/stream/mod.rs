@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::time::{sleep_until, timeout};
 
 use super::link::{Broken, LinkReader, LinkWriter};
+use super::operating::{self, Orders};
 use super::outbox::Outbox;
 use super::probing::{self, Arrival, Asks, Probing};
 use super::requester::Requester;
@@ -32,6 +33,7 @@ pub(super) struct Stream<R, W> {
     pub(super) requests: Requests,
     pub(super) submissions: Submissions,
     pub(super) asks: Asks,
+    pub(super) orders: Orders,
     pub(super) signals: Watch,
     pub(super) context: Context,
 }
@@ -113,6 +115,7 @@ enum Woken {
     Request(Option<Told>),
     Submitted(Vec<(Ticket, ResultCode)>),
     Asked(probing::Told),
+    Ordered(operating::Told),
     Signal(Signal),
     Rested,
     Deadline,
@@ -169,6 +172,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             requests,
             submissions,
             asks,
+            orders,
             signals,
             ..
         } = &mut self.stream;
@@ -179,6 +183,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             told = requests.next(), if has_room => Woken::Request(told),
             results = submissions.next() => Woken::Submitted(results),
             told = asks.next(), if has_room => Woken::Asked(told),
+            told = orders.next(), if has_room => Woken::Ordered(told),
             signal = signals.next() => Woken::Signal(signal),
             () = sleep_to(rests_until), if rests_until.is_some() => Woken::Rested,
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
@@ -206,6 +211,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 }
             }
             Woken::Asked(told) => self.tell(told.into_event()),
+            Woken::Ordered(told) => self.tell(told.into_event()),
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
             Woken::Signal(Signal::Banned) => {
                 if let Some(result) = self.stream.context.toll.banned() {
@@ -342,6 +348,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 let asks = &stream.asks;
                 asks.start(ticket, ask, &context.arrival, &*context.probing);
             }
+            Action::Operate { ticket, order } => stream.orders.start(ticket, order),
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();

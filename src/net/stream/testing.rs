@@ -5,6 +5,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::identity::Peer;
 use crate::net::ingest::Budget;
+use crate::net::operating::Desk;
 use crate::net::signals::Control;
 use crate::net::testing::{Behind, ID, MemoryPeer, MemoryReader, MemoryWriter, hello, link, soon};
 use crate::wire::{Record, ServerMessage};
@@ -39,6 +40,7 @@ impl Driven {
                 Arc::clone(&behind.settings),
             ),
             asks: Asks::new(),
+            orders: Orders::new(Desk::new(None), Arc::clone(&requester)),
             signals: control.watch(),
             context: Context {
                 arrival: behind.arrival(),

@@ -37,6 +37,7 @@ impl Running {
         let behind = Behind::new();
         let services = Services {
             connections_max,
+            operator: None,
             ..behind.services()
         };
         let socket = |transport| Socket {

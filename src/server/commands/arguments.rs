@@ -19,7 +19,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a server's identity, its configuration file and its data folder
+    /// Make a server's identity, an operator's key, a configuration file and a data folder
     Init(InitArguments),
     /// Run the server until SIGTERM or SIGINT
     Serve(ServeArguments),
@@ -39,10 +39,10 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
-    /// Folder of server.key, mosaicd.toml and data; made if it is not there
+    /// Folder of server.key, operator.key, mosaicd.toml and data; made if it is not there
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub(super) dir: PathBuf,
-    /// Protect the key file by a password: of --password-file, of MOSAICD_KEY_PASSWORD, or asked for
+    /// Protect the key files by a password: of --password-file, of MOSAICD_KEY_PASSWORD, or asked for
     #[arg(long)]
     pub(super) encrypt: bool,
     /// File whose first line is the password; the configuration will name it

@@ -1,4 +1,4 @@
-//! `mosaicd init`: an identity, a configuration file and a data folder.
+//! `mosaicd init`: an identity, an operator's key, a configuration file and a data folder.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,13 +9,14 @@ use super::{CommandError, password};
 use crate::config::template;
 use crate::identity::key_file;
 use crate::server::data::make_private_folder;
-use crate::wire::{EncryptedSecretKey, SecretKey};
+use crate::wire::{EncryptedSecretKey, PublicKey, SecretKey};
 
-/// Makes the three, and overwrites nothing: where one of the files is there, nothing is changed.
+/// Makes the four, and overwrites nothing: where one of the files is there, nothing is changed.
 pub(super) fn init(arguments: &InitArguments, out: &mut dyn Write) -> Result<(), CommandError> {
     let folder = &arguments.dir;
     let (key_path, config_path) = (folder.join("server.key"), folder.join("mosaicd.toml"));
-    for path in [&key_path, &config_path] {
+    let operator_path = folder.join("operator.key");
+    for path in [&key_path, &operator_path, &config_path] {
         if path.symlink_metadata().is_ok() {
             return Err(CommandError::Exists(path.clone()));
         }
@@ -33,36 +34,61 @@ pub(super) fn init(arguments: &InitArguments, out: &mut dyn Write) -> Result<(),
     make_private_folder(folder)?;
     make_private_folder(&folder.join("data"))?;
 
-    let key = SecretKey::generate();
-    let stored = match &password {
-        None => key_file::store(&key_path, &key),
+    let (key, operator) = (SecretKey::generate(), SecretKey::generate());
+    let password = password.as_ref().map(|password| password.as_str());
+    write_key(&key_path, &key, password)?;
+    write_key(&operator_path, &operator, password)?;
+    let text = template(password_file.as_deref(), Some(&operator.public()));
+    write_new(&config_path, &text)?;
+    let made = Made {
+        key: key.public(),
+        key_path,
+        operator_path,
+        config_path,
+    };
+    made.report(out).map_err(CommandError::Output)
+}
+
+/// Writes a key file for its owner alone, encrypted where there is a password.
+fn write_key(path: &Path, key: &SecretKey, password: Option<&str>) -> Result<(), CommandError> {
+    let stored = match password {
+        None => key_file::store(path, key),
         Some(password) => {
             let cost = EncryptedSecretKey::DEFAULT_LOG_N;
-            key_file::store_encrypted(&key_path, &key, password, cost)
+            key_file::store_encrypted(path, key, password, cost)
         }
     };
     stored.map_err(|source| CommandError::KeyFile {
-        path: key_path.clone(),
+        path: path.to_owned(),
         source,
-    })?;
-    write_new(&config_path, &template(password_file.as_deref()))?;
-    report(out, &key, &key_path, &config_path).map_err(CommandError::Output)
+    })
 }
 
-fn report(
-    out: &mut dyn Write,
-    key: &SecretKey,
-    key_path: &Path,
-    config_path: &Path,
-) -> std::io::Result<()> {
-    writeln!(out, "{}", key.public().to_server_string())?;
-    writeln!(out, "key file       {} (keep a copy)", key_path.display())?;
-    writeln!(out, "configuration  {}", config_path.display())?;
-    writeln!(
-        out,
-        "next: mosaicd serve --config {}",
-        config_path.display()
-    )
+/// What was made.
+struct Made {
+    key: PublicKey,
+    key_path: PathBuf,
+    operator_path: PathBuf,
+    config_path: PathBuf,
+}
+
+impl Made {
+    fn report(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let config = self.config_path.display();
+        let operator = self.operator_path.display();
+        writeln!(out, "{}", self.key.to_server_string())?;
+        writeln!(
+            out,
+            "key file       {} (keep a copy)",
+            self.key_path.display()
+        )?;
+        writeln!(
+            out,
+            "operator key   {operator} (for `mosaic admin --key`; the server does not need it)"
+        )?;
+        writeln!(out, "configuration  {config}")?;
+        writeln!(out, "next: mosaicd serve --config {config}")
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
@@ -124,11 +150,17 @@ mod tests {
         let key = load_key(&config, no_password).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.starts_with(&key.public().to_server_string()), "{text}");
+        let operator = dir.join("operator.key");
+        let mode = operator.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let operator = key_file::load(&operator, no_password).unwrap();
+        assert_eq!(config.operators, [operator.public()]);
+        assert_ne!(operator.public(), key.public());
     }
 
     #[test]
     fn init_overwrites_nothing() {
-        for name in ["server.key", "mosaicd.toml"] {
+        for name in ["server.key", "operator.key", "mosaicd.toml"] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join(name), "mine").unwrap();
             let refused = init(&arguments(folder.path()), &mut Vec::new());

@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use super::arguments::{File, ServeArguments};
-use super::signals::Signals;
+use super::signals::{Hangups, Signals};
 use super::{CommandError, password};
 use crate::config::{Config, Mode, Sources};
-use crate::server::{Server, install, load_key};
+use crate::server::{ReloadError, Server, install, load_key};
 use crate::wire::{ProbeTransport, SecretKey, Transport};
 
-/// Runs the server until SIGTERM or SIGINT; a second signal ends it at once.
+/// Runs the server until SIGTERM or SIGINT; a second signal ends it at once. SIGHUP reads the
+/// configuration again.
 pub(super) fn serve(arguments: &ServeArguments, out: &mut dyn Write) -> Result<(), CommandError> {
     let config = sources(arguments).load()?;
     install(&config.trace)?;
@@ -47,9 +48,18 @@ async fn run(config: Config, key: SecretKey, out: &mut dyn Write) -> Result<(), 
     if let Err(error) = announce(&server, mode, &data, out) {
         tracing::warn!(%error, "cannot write to standard output");
     }
-    tokio::select! {
-        end = server.ended() => return Ok(end?),
-        () = signals.next() => {}
+    let mut hangups = Hangups::new().map_err(CommandError::Runtime)?;
+    loop {
+        tokio::select! {
+            end = server.ended() => return Ok(end?),
+            () = signals.next() => break,
+            () = hangups.next() => {
+                // The trace says how it went; the server runs on either way.
+                if let Err(ReloadError::Panicked) = server.reload().await {
+                    tracing::error!("a reload of the configuration panicked");
+                }
+            }
+        }
     }
     tokio::select! {
         end = server.shutdown(timeout) => Ok(end?),

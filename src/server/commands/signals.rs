@@ -1,4 +1,4 @@
-//! The signals that end a command.
+//! The signals that end a command, and the one that makes the server read its configuration again.
 
 use std::io;
 
@@ -29,5 +29,26 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+/// SIGHUP, which asks for the configuration to be read again.
+pub(super) struct Hangups(Signal);
+
+impl Hangups {
+    /// From here on the signal does not end the process any more.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the signal; those that came together count once.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use crate::admin;
 use crate::base::Role;
 use crate::config::Mode;
 use crate::policy::{Gate, RoleState};
@@ -186,6 +187,23 @@ impl GatedListener {
     /// Where it is bound, and how it is spoken to.
     pub(in crate::server) const fn place(&self) -> (SocketAddr, Transport) {
         (self.bound, self.transport.transport())
+    }
+
+    /// Every role, for an operator.
+    pub(in crate::server) fn role_lines(&self) -> impl Iterator<Item = admin::RoleLine> + '_ {
+        let listener = format!("{} {}", self.transport, self.bound);
+        Role::ALL.into_iter().map(move |role| {
+            let RoleLine {
+                state, why, since, ..
+            } = self.line(role);
+            admin::RoleLine {
+                listener: listener.clone(),
+                role,
+                state,
+                why,
+                since: since.and_then(|since| Timestamp::from_nanos(since).ok()),
+            }
+        })
     }
 
     fn status(&self) -> ListenerStatus {

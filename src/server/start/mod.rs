@@ -9,12 +9,14 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::admission::{admission, rate_rules};
 use super::data;
-use super::error::{EndError, ServerError};
+use super::error::{EndError, ReloadError, ServerError};
 use super::files;
 use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
+use super::live::{self, Live, Reloaded};
+use super::operator::{self, Gates, Operators, Tools};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
 };
@@ -27,10 +29,10 @@ use crate::config::{Applications, Config, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
 use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, Rules};
+use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Rules};
 use crate::reach::endpoint;
 use crate::session::Settings;
-use crate::store::{Store, StoreOptions, Writer};
+use crate::store::{Store, StoreError, StoreOptions, Writer};
 use crate::verify::Stage;
 use crate::wire::{ProbeTransport, PublicKey, SecretKey, Timestamp};
 
@@ -43,6 +45,7 @@ pub struct Server {
     transports: Vec<ProbeTransport>,
     key: PublicKey,
     open_roles: RoleSet,
+    live: Arc<Live>,
     order: watch::Sender<Option<Order>>,
     end: watch::Receiver<Option<Result<(), EndError>>>,
     #[expect(
@@ -77,6 +80,7 @@ impl Server {
         let addresses: Vec<SocketAddr> = listener.addresses().collect();
         let listeners = core.gated(&addresses);
         core.info.bound(listeners.iter().map(GatedListener::place));
+        core.operators.bound(listener.control(), listeners.clone());
         let open_roles = core.open_roles();
         trace_start(&config, &public, &addresses, open_roles);
         let mut side_tasks = JoinSet::new();
@@ -109,6 +113,7 @@ impl Server {
             transports: sockets(&config).map(|(_, transport)| transport).collect(),
             key: public,
             open_roles,
+            live: core.live,
             order,
             end,
             supervisor,
@@ -157,6 +162,20 @@ impl Server {
             is_first
         });
         self.ended().await
+    }
+
+    /// Reads the configuration again, from where it came from, and puts it in force: all of it, or
+    /// nothing. No connection and no request is disturbed; each goes on by the new values.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop a reload that has begun.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; everything is as it was.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let live = Arc::clone(&self.live);
+        let reloaded = spawn_blocking(move || live.reload());
+        Ok(reloaded.await.map_err(|_| ReloadError::Panicked)??)
     }
 
     /// Waits until the server has ended, whatever the reason.
@@ -228,9 +247,12 @@ struct Core {
     store: Store,
     fanout: Fanout,
     directory: Arc<Directory>,
-    rules: Arc<Rules>,
+    live: Arc<Live>,
     /// One for each address, in the order of the configuration.
     gates: Vec<Arc<Gate>>,
+    /// The gate of those whom Tor may have brought.
+    brought: Arc<Gate>,
+    operators: Arc<Operators>,
     info: Arc<Info>,
     admission: Admission,
     writer: Writer<Submission>,
@@ -248,10 +270,12 @@ impl Core {
             &config.users,
             registered(&config, &store)?,
         ));
-        let rules = Arc::new(rules(&config, Arc::clone(&users)));
+        let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&users))));
         let now = Timestamp::now();
         let gates = sockets(&config);
-        let gates = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let gates: Vec<_> = gates.map(|_| Arc::new(gate(&config, now))).collect();
+        let brought = Arc::new(Gate::closed(config.roles, BROUGHT, now));
+        let all_gates = Gates(gates.iter().chain([&brought]).cloned().collect());
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
             directory: Arc::clone(&directory),
@@ -273,14 +297,35 @@ impl Core {
         let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
-        let info = Info::new(Arc::clone(&config), key, users, rates, now);
+        let limits = operator::restore(&store, &admission.bans, &all_gates);
+        let live = Arc::new(Live::new(live::Sources {
+            config: Arc::clone(&config),
+            rules,
+            users: Arc::clone(&users),
+            store: store.clone(),
+            rates: Arc::clone(&rates),
+            limits: limits.map_err(|source| unreadable(&config, source))?,
+        }));
+        let operators = Operators::new(Tools {
+            key,
+            started: now,
+            store: store.clone(),
+            writer: writer.clone(),
+            directory: Arc::clone(&directory),
+            live: Arc::clone(&live),
+            bans: Arc::clone(&admission.bans),
+            gates: all_gates,
+        });
+        let info = Info::new(Arc::clone(&live), key, users, rates, now);
         Ok(Self {
             config,
             store,
             fanout,
             directory,
-            rules,
+            live,
             gates,
+            brought,
+            operators: Arc::new(operators),
             info: Arc::new(info),
             admission,
             writer,
@@ -304,7 +349,7 @@ impl Core {
     fn settings(&self, gate: Arc<Gate>) -> Arc<Settings> {
         Arc::new(Settings {
             gate,
-            rules: Arc::clone(&self.rules),
+            rules: Arc::clone(self.live.rules()),
             refuse_wide_filters: false,
         })
     }
@@ -315,10 +360,7 @@ impl Core {
     /// development server has no visitors.
     fn local_settings(&self, transport: ProbeTransport) -> Option<Arc<Settings>> {
         match (self.config.mode, transport) {
-            (Mode::Public, ProbeTransport::Tcp) => {
-                let gate = Gate::closed(self.config.roles, BROUGHT, Timestamp::now());
-                Some(self.settings(Arc::new(gate)))
-            }
+            (Mode::Public, ProbeTransport::Tcp) => Some(self.settings(Arc::clone(&self.brought))),
             (Mode::Dev, _) | (_, ProbeTransport::Quic) => None,
         }
     }
@@ -368,6 +410,7 @@ impl Core {
             probing,
             admission: self.admission.clone(),
             connections_max: self.connections_max(),
+            operator: Some(Arc::clone(&self.operators) as Arc<_>),
         }
     }
 }
@@ -393,13 +436,18 @@ fn open_store(config: &Config) -> Result<Store, ServerError> {
 }
 
 fn registered(config: &Config, store: &Store) -> Result<Vec<PublicKey>, ServerError> {
-    store.users().map_err(|source| ServerError::Store {
-        path: data::store_folder(&config.data_dir),
-        source,
-    })
+    store.users().map_err(|source| unreadable(config, source))
 }
 
-fn rules(config: &Config, served: Arc<ServedUsers>) -> Rules {
+fn unreadable(config: &Config, source: StoreError) -> ServerError {
+    ServerError::Store {
+        path: data::store_folder(&config.data_dir),
+        source,
+    }
+}
+
+/// What the configuration says of the roles.
+pub(super) fn rules(config: &Config, served: Arc<ServedUsers>) -> Rules {
     Rules {
         served,
         inbox_public: config.inbox_public,

@@ -2,15 +2,14 @@
 
 use super::{Next, Open, Stance, unrecognized};
 use crate::base::Role;
-use crate::identity::Peer;
 use crate::policy;
 use crate::session::connection::Connection;
 use crate::session::event::{Action, Answer, Ask, Ticket};
 use crate::session::fault::Fault;
 use crate::session::output::Output;
 use crate::wire::{
-    Body as _, BodyRefusal, Dialback, ExtensionRequest, Info, InfoReply, ProbeRequest, ResultCode,
-    RoleOpen, RoleStatus, Voucher,
+    AdminCall, Body as _, BodyRefusal, Dialback, ExtensionRequest, Info, InfoReply, ProbeRequest,
+    ResultCode, RoleOpen, RoleStatus, StreamRole, Voucher,
 };
 
 impl Open {
@@ -71,7 +70,10 @@ impl Open {
             Dialback::KIND => Dialback::decode(&request.body).map(|dialback| {
                 self.asks.start(Ask::Dialback(dialback), request_id, output);
             }),
-            // Orders of an operator and synchronisation have no code here yet.
+            AdminCall::KIND => {
+                return self.admin(request, connection, output);
+            }
+            // Synchronisation has no code here yet.
             _ => return unrecognized(),
         };
         match decoded {
@@ -98,8 +100,14 @@ impl Open {
         output: &mut Output,
     ) {
         let outcome = match stance {
+            Stance::Undecided if open.role == StreamRole::Operator => {
+                match self.sign_in(request_id, connection, output) {
+                    Ok(()) => return,
+                    Err(refused) => Err(refused),
+                }
+            }
             Stance::Undecided => check_role_open(open, connection),
-            Stance::Unbound | Stance::Bound { .. } => {
+            Stance::Unbound | Stance::Bound { .. } | Stance::Operator => {
                 let fault = Fault::LateRoleOpen;
                 Err((fault.code(), fault.to_string()))
             }
@@ -129,20 +137,10 @@ impl Open {
 /// `extensions.md`, "A stream belongs to a role".
 fn check_role_open(open: &RoleOpen, connection: &Connection) -> Result<Role, (ResultCode, String)> {
     let Some(role) = open.role.role() else {
-        // Operators have no keys yet, so nobody's is one.
-        return Err(match connection.peer() {
-            Peer::Anonymous => {
-                let why = "an operator has to prove a key".to_owned();
-                (ResultCode::RequiresAuthentication, why)
-            }
-            Peer::Known(_) => {
-                let why = "this key is not an operator's".to_owned();
-                (ResultCode::Unauthorized, why)
-            }
-        });
+        unreachable!("an operator signs in by another way");
     };
     let settings = connection.settings();
-    policy::bind(&settings.rules, &settings.gate, role, open.app)?;
+    policy::bind(&settings.rules.now(), &settings.gate, role, open.app)?;
     Ok(role)
 }
 

@@ -1,10 +1,12 @@
 //! A stream on which requests are made: one method for each message, one for each answer.
 
 mod extensions;
+mod operator;
 
 use bytes::Bytes;
 
 use self::extensions::refuse;
+use self::operator::OpenOrder;
 use crate::base::{Role, RoleSet, limits};
 use crate::session::asks::Asks;
 use crate::session::connection::{Connection, HeldBytes, Hello};
@@ -27,6 +29,8 @@ pub(super) struct Open {
     /// INFO requests without an answer, with their request IDs.
     infos: Vec<(Ticket, u16)>,
     asks: Asks,
+    /// The operator's order that is under way: one at a time.
+    order: Option<OpenOrder>,
 }
 
 /// What the stream is for.
@@ -38,6 +42,8 @@ enum Stance {
     Unbound,
     /// For one role, and of the application role perhaps for one application.
     Bound { role: Role, app: Option<u32> },
+    /// For the orders of an operator, and for no records.
+    Operator,
 }
 
 /// What becomes of the stream after a message.
@@ -59,6 +65,7 @@ impl Open {
             submissions: Submissions::default(),
             infos: Vec::new(),
             asks: Asks::default(),
+            order: None,
         }
     }
 
@@ -67,6 +74,7 @@ impl Open {
         self.submissions.is_full()
             || self.infos.len() >= limits::STREAM_INFOS_MAX
             || self.asks.is_full()
+            || self.order.is_some()
     }
 
     /// Whether every request has its answer.
@@ -75,6 +83,7 @@ impl Open {
             && self.submissions.is_empty()
             && self.infos.is_empty()
             && self.asks.is_idle()
+            && self.order.is_none()
     }
 
     /// Cancels what is read, forgets what was asked, and keeps the submissions in flight.
@@ -93,6 +102,11 @@ impl Open {
         let stance = self.stance;
         if !matches!(message, ClientMessage::Hello { .. }) {
             self.leave_undecided();
+        }
+        if matches!(self.stance, Stance::Operator)
+            && let Some(next) = operator::refuse_records(&message, connection, output)
+        {
+            return next;
         }
         match message {
             ClientMessage::Hello { version: _, apps } => return hello(&apps, connection, output),
@@ -311,6 +325,7 @@ impl Open {
     fn reach(&self, open: RoleSet) -> RoleSet {
         match self.stance {
             Stance::Undecided | Stance::Unbound => open,
+            Stance::Operator => RoleSet::EMPTY,
             Stance::Bound { role, .. } => open.intersection(RoleSet::of(role)),
         }
     }
@@ -347,7 +362,7 @@ impl Open {
 
     fn binding(&self) -> (Option<Role>, Option<u32>) {
         match self.stance {
-            Stance::Undecided | Stance::Unbound => (None, None),
+            Stance::Undecided | Stance::Unbound | Stance::Operator => (None, None),
             Stance::Bound { role, app } => (Some(role), app),
         }
     }

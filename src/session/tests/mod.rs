@@ -5,6 +5,7 @@ mod broken;
 mod ending;
 mod extensions;
 mod hello;
+mod operator;
 mod reads;
 mod states;
 mod submissions;
@@ -17,8 +18,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{Action, Connection, Event, ReadRequest, Settings, Stream, Ticket};
 use crate::base::RoleSet;
 use crate::identity::{Peer, PeerKey};
-use crate::policy::Gate;
 use crate::policy::testing::{self, Draft, Person};
+use crate::policy::{Gate, LiveRules};
 use crate::wire::{
     ClientMessage, EXTENSION_APP, Filter, FilterBuilder, QueryId, ReadAccess, Record, ResultCode,
     ServerMessage,
@@ -114,7 +115,7 @@ fn said(action: Action) -> Said {
 fn settings() -> Settings {
     Settings {
         gate: Arc::new(Gate::dev(RoleSet::ALL, testing::NOW)),
-        rules: Arc::new(testing::rules()),
+        rules: Arc::new(LiveRules::new(testing::rules())),
         refuse_wide_filters: false,
     }
 }

@@ -1,9 +1,10 @@
 //! Every event in every state.
 
 use super::asks::{probe, result, status};
+use super::operator::{order, reply, signed_in};
 use super::*;
 use crate::base::limits;
-use crate::session::Answer;
+use crate::session::{Answer, Report};
 use crate::wire::{Body as _, BodyRefusal, ProbeCode, ProbeOutcome};
 
 /// A stream in some state, and the tickets its driver knows.
@@ -13,13 +14,14 @@ struct Case {
     read: Ticket,
     submit: Ticket,
     ask: Ticket,
+    order: Ticket,
     /// Whether everything was said: the stream is silent from here on.
     is_over: bool,
     /// Whether the peer has finished its side or been told to stop.
     is_deaf: bool,
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 13] = [
     "waits for hello",
     "waits, greeted elsewhere",
     "idle",
@@ -31,10 +33,17 @@ const NAMES: [&str; 11] = [
     "finished by the peer",
     "finished by shutdown",
     "thrown out",
+    "an operator's",
+    "an operator's, with an order",
 ];
 
 fn case(name: &'static str) -> Case {
-    let connection = anonymous(settings());
+    let is_operators = name.starts_with("an operator's");
+    let connection = if is_operators {
+        known(settings())
+    } else {
+        anonymous(settings())
+    };
     let unknown = Ticket(1 << 40);
     let waiting = matches!(
         name,
@@ -53,6 +62,11 @@ fn case(name: &'static str) -> Case {
         submit = talk.submit(&records(1)[0]);
         ask = ask_probe(&mut talk);
     }
+    let order = match name {
+        "an operator's, with an order" => order(&mut signed_in(&mut talk)),
+        "an operator's" => signed_in(&mut talk).ticket,
+        _ => unknown,
+    };
     match name {
         "full" => {
             let record = records(1).remove(0);
@@ -78,6 +92,7 @@ fn case(name: &'static str) -> Case {
         read,
         submit,
         ask,
+        order,
         is_over: matches!(
             name,
             "finished by the peer" | "finished by shutdown" | "thrown out"
@@ -109,6 +124,18 @@ fn ask_events(ticket: Ticket) -> Vec<Event> {
     [&answered[..], &[Event::AskEnded { ticket }]].concat()
 }
 
+/// What there is to tell of an order.
+fn reports(ticket: Ticket) -> Vec<Event> {
+    let reports = [
+        Report::SignedIn(Ok(())),
+        Report::SignedIn(Err((ResultCode::Unauthorized, String::new()))),
+        Report::Reply(reply(true)),
+        Report::Reply(reply(false)),
+    ];
+    let reported = reports.map(|report| Event::Reported { ticket, report });
+    reported.to_vec()
+}
+
 /// The events, about the tickets the state knows and about one it does not.
 fn events(case: &Case) -> Vec<Event> {
     let mut events = vec![
@@ -124,6 +151,7 @@ fn events(case: &Case) -> Vec<Event> {
     ];
     let result = ResultCode::Success;
     events.extend(ask_events(case.ask));
+    events.extend(reports(case.order));
     for ticket in [case.read, case.submit, case.ask, Ticket(1 << 41)] {
         events.extend([
             Event::Submitted { ticket, result },
@@ -197,7 +225,7 @@ fn the_states_are_what_their_names_say() {
         let case = case(name);
         let wants = matches!(
             name,
-            "waits for hello" | "waits, greeted elsewhere" | "idle" | "busy"
+            "waits for hello" | "waits, greeted elsewhere" | "idle" | "busy" | "an operator's"
         );
         assert_eq!(case.talk.stream.wants_bytes(), wants, "{name}");
         let has_deadline = case.talk.stream.next_deadline().is_some();
@@ -222,7 +250,7 @@ fn answers_for_unknown_tickets_are_ignored_in_every_state() {
         ] {
             assert_eq!(case.talk.tell(event), [], "{name}");
         }
-        for event in ask_events(ticket) {
+        for event in [ask_events(ticket), reports(ticket)].concat() {
             assert_eq!(case.talk.tell(event), [], "{name}");
         }
     }

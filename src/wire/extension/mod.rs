@@ -2,6 +2,7 @@
 //!
 //! Each pair of request and reply has its own file, and a line in [`BodyRefusal::encode`].
 
+mod admin;
 mod dialback;
 mod fields;
 mod info;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 pub use self::{
+    admin::{AdminCall, AdminReply, AdminRow, AdminValue},
     dialback::{Dialback, DialbackAck},
     info::{Info, InfoLimits, InfoReply, Registration, RoleCondition, RoleReport},
     probe::{
@@ -142,6 +144,7 @@ impl BodyRefusal {
             ProbeRequest::KIND => ProbeStatus::KIND,
             Voucher::KIND => VoucherStatus::KIND,
             Dialback::KIND => DialbackAck::KIND,
+            AdminCall::KIND => AdminReply::KIND,
             _ => return None,
         };
         Some(encode_message(reply_kind, request_id, self))

@@ -108,11 +108,11 @@ impl Setting {
             String::new()
         };
         let config = format!(
-            "roles = {roles:?}\n{}\n[users]\nmode = \"list\"\nlist = {served:?}\n\
+            "roles = {roles:?}\noperators = [\"{}\"]\n[users]\nmode = \"list\"\nlist = {served:?}\n\
              [inbox]\npublic = {}\n\
              [rates]\n{}\n\
              [application]\nids = [\"0:1\", {LAST_ONES_APP}{served_app}]\nsubmit = \"anyone\"\n",
-            operators(),
+            Person::Operator.key(),
             self.inbox_public,
             unlimited()
         );
@@ -131,11 +131,6 @@ fn unlimited() -> String {
         "connections",
     ];
     rates.map(|rate| format!("{rate} = 0\n")).concat()
-}
-
-/// The line of the configuration that makes [`Person::Operator`] one, where there is such a line.
-fn operators() -> String {
-    String::new()
 }
 
 fn last_one(role: Role, number: u16) -> Made {

@@ -164,11 +164,32 @@ impl DevServer {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends SIGHUP: the server is to read its configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
         // The shell's own `kill`: a small system has no other.
         let sent = Command::new("sh")
-            .args(["-c", "kill -TERM \"$0\"", &self.child.id().to_string()])
+            .args([
+                "-c",
+                "kill -\"$0\" \"$1\"",
+                name,
+                &self.child.id().to_string(),
+            ])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Puts `config` in the place of the configuration file, for the next reload or start.
+    pub(crate) fn configure(&self, config: &str) {
+        let next = self.file("next.toml");
+        std::fs::write(&next, config).unwrap();
+        std::fs::rename(next, self.file("test.toml")).unwrap();
     }
 
     /// Waits for the process to end.

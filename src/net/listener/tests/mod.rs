@@ -33,6 +33,7 @@ impl Running {
         let behind = Behind::new();
         let services = Services {
             connections_max,
+            operator: None,
             ..behind.services()
         };
         let sockets = [socket(&behind.settings)];

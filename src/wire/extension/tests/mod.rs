@@ -1,3 +1,4 @@
+mod admin;
 mod probes;
 
 use proptest::prelude::*;
@@ -204,6 +205,7 @@ fn a_refusal_goes_out_as_the_reply_to_its_request() {
         (0x42, 0xc2),
         (0x43, 0xc4),
         (0x44, 0xc5),
+        (0x45, 0xc6),
     ];
     for (request, reply) in kinds {
         let message = refusal.encode(request, 5).unwrap();
@@ -218,7 +220,7 @@ fn a_refusal_goes_out_as_the_reply_to_its_request() {
         assert!(DialbackAck::decode(&read.body).is_err());
         assert_eq!(BodyRefusal::decode(&read.body).unwrap(), refusal);
     }
-    assert_eq!(refusal.encode(0x45, 5), None);
+    assert_eq!(refusal.encode(0x46, 5), None);
 }
 
 #[test]
