@@ -43,7 +43,7 @@ mod tests {
     }
 
     fn sees(record: &Record, roles: RoleSet, reader: &Reader) -> bool {
-        let facts = testing::facts(&record, roles);
+        let facts = testing::facts(record, roles);
         visible(&testing::rules(), RoleSet::ALL, &facts, reader)
     }
 

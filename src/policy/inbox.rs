@@ -39,7 +39,7 @@ mod tests {
     }
 
     fn sees(rules: &Rules, record: &Record, reader: &Reader) -> bool {
-        let facts = testing::facts(&record, RoleSet::of(Role::Inbox));
+        let facts = testing::facts(record, RoleSet::of(Role::Inbox));
         visible(rules, RoleSet::ALL, &facts, reader)
     }
 

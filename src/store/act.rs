@@ -209,7 +209,8 @@ impl fmt::Display for Removal {
 pub(super) enum Effect {
     /// A held record moved.
     Released { id: RecordId, from: Seq, to: Seq },
-    /// A held record was to be released and something newer was there: it was dropped.
+    /// A held record was to be released and something newer was there, or its signer was revoked: it
+    /// was dropped.
     Dropped { id: RecordId, from: Seq },
     /// A record was removed and its ID is remembered.
     Removed {

@@ -60,7 +60,7 @@ impl Stage<'_> {
         self.state.extend(values);
         let (mut effects, mut missing, mut released) = (Vec::new(), Vec::new(), Vec::new());
         for change in &act.records {
-            let effect = self.change_record(change, (seq, received), vouched_now, &mut released)?;
+            let effect = self.change_record(change, (seq, received), &mut released, vouched_now)?;
             if !matches!(
                 effect,
                 Some(Effect::Released { .. } | Effect::Removed { .. })
@@ -116,8 +116,8 @@ impl Stage<'_> {
         &mut self,
         change: &RecordChange,
         (act, received): (Seq, Timestamp),
-        vouched_now: &VouchedNow<'_>,
         released: &mut Vec<Record>,
+        vouched_now: &VouchedNow<'_>,
     ) -> Result<Option<Effect>, StoreError> {
         let id = *change.id();
         let Some(place) = self.find_id(&id)? else {
@@ -137,18 +137,24 @@ impl Stage<'_> {
             }
             RecordChange::Release(_) if !known.held => Ok(None),
             RecordChange::Release(_) => {
-                let entry = Arc::new(Entry {
+                let mut entry = Entry {
                     seq: self.next(),
                     received,
                     held: false,
                     charged: usage::let_in(&known.charged).into(),
                     ..Entry::clone(&known)
-                });
-                if let Outcome::Stored(to) = self.admit(&entry, Some(place), &[], vouched_now)? {
-                    released.push(entry.record.clone());
-                    return Ok(Some(Effect::Released { id, from, to }));
+                };
+                // As if it came in now: whoever signed it may be better known since, or revoked.
+                if let Some(vouched) = vouched_now(&entry) {
+                    entry.vouched = vouched;
+                    let entry = Arc::new(entry);
+                    let outcome = self.admit(&entry, Some(place), &[], vouched_now)?;
+                    if let Outcome::Stored(to) = outcome {
+                        released.push(entry.record.clone());
+                        return Ok(Some(Effect::Released { id, from, to }));
+                    }
                 }
-                // Something newer took its address while it was held.
+                // Something newer took its address while it was held, or its signer was revoked.
                 if let Some(place) = self.find_id(&id)? {
                     self.replace(place, act)?;
                 }

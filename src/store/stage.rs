@@ -113,6 +113,9 @@ impl Place {
     }
 }
 
+/// How the signer of a record is vouched for by now; `None` where it was revoked.
+pub(super) type VouchedNow<'a> = dyn Fn(&Entry) -> Option<Vouched> + 'a;
+
 impl<'v> Stage<'v> {
     /// An empty batch behind the tail of `view`.
     pub(super) fn new(view: &'v View<'v>, ground: Ground) -> Result<Self, StoreError> {

@@ -476,7 +476,8 @@ impl<J: Judge> Works<J> {
         act: Act,
         received: Timestamp,
     ) -> Result<Acted, StoreError> {
-        let (acted, released) = stage.act(act, received, &|known| self.judge.vouched_now(known))?;
+        let vouched_now = |known: &Entry| self.judge.vouched_now(known);
+        let (acted, released) = stage.act(act, received, &vouched_now)?;
         for record in &released {
             self.judge.stored(record);
         }

@@ -338,7 +338,8 @@ fn schedule(nanos: u64, subkey: &SecretKey, marker: KeyMarker) -> Record {
     let attestation = Attestation::sign(subkey, Person::Alice.key());
     KeyScheduleBuilder::new(Person::Alice.key())
         .list(marker, ListedKey::Signing(attestation))
-        .and_then(|schedule| Ok(schedule.into_record().unwrap()))
+        .unwrap()
+        .into_record()
         .unwrap()
         .timestamp(Timestamp::from_nanos(nanos).unwrap())
         .sign(&Person::Alice.secret())

@@ -130,8 +130,8 @@ async fn hidden_records_take_no_part_in_limits_and_caps() {
     accepted(&anonymous, &[older, newer]).await;
     accepted(&anonymous, &private.each_ref()).await;
     let reader = server.client(Some(&OtherReader.secret())).await;
-    let both = vec![newer.id(), older.id()];
-    let first = vec![private[2].id(), private[1].id()];
+    let both = [newer.id(), older.id()];
+    let first = [private[2].id(), private[1].id()];
     for (client, limit, there, result) in [
         (&anonymous, 0, &both[..], ResultCode::Success),
         (&anonymous, 1, &both[..1], ResultCode::Success),

@@ -6,7 +6,8 @@
 //! | `cast.rs` | the people and their keys |
 //! | `asks.rs` | the ways to ask, and what is answered where there is something and where there is not |
 //! | `wire.rs` | a stream whose replies are kept as bytes |
-//! | `play.rs` | one server, on which every cell is tried |
+//! | `play.rs` | one server, and the order in which things happen there |
+//! | `watcher.rs` | a stream of one requester, on which every cell is tried |
 //! | `leaks.rs` | leaks of comparable servers that the table has no room for |
 //! | `revoked.rs` | what comes of the records of a key that is revoked |
 
@@ -16,6 +17,7 @@ mod leaks;
 mod play;
 mod revoked;
 mod table;
+mod watcher;
 mod wire;
 
 use mosaicd::base::Role;

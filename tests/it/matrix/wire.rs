@@ -113,7 +113,7 @@ impl Talk {
             let mut unsubscribe = Vec::new();
             for (place, live) in live.iter_mut().enumerate() {
                 let id = u16::try_from(place).unwrap();
-                match self.heard(id).last().map(|last| kind_of(last)) {
+                match self.heard(id).last().map(kind_of) {
                     Some(MessageType::QueryClosed) => continue,
                     Some(MessageType::LocallyComplete) if *live => {
                         *live = false;
