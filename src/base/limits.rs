@@ -86,6 +86,52 @@ pub const STREAM_OUTBOX_BYTES: usize = 256 << 10;
 /// Most bytes taken from a stream in one read.
 pub const STREAM_READ_BYTES: usize = 64 << 10;
 
+/// Largest BLOB that is taken (configuration `blobs.bytes_max`): a long video of a phone, or a large
+/// archive, is for other places.
+pub const BLOB_MAX_BYTES: u64 = 64 << 20;
+
+/// Bytes of BLOBs that one user may leave here (configuration `blobs.user_bytes`).
+pub const BLOB_USER_BYTES: u64 = 1 << 30;
+
+/// What a BLOB counts for beside its data: its entries in the log and the index. Without it, a
+/// quota in bytes would admit any number of tiny ones.
+pub const BLOB_OVERHEAD_BYTES: u64 = 1 << 10;
+
+/// Bytes of a BLOB that are stored under one key. Also what one upload holds in memory.
+pub const BLOB_CHUNK_BYTES: usize = 64 << 10;
+
+/// Bytes of a BLOB that are read at a time, and on their way to a stream at most twice.
+pub const BLOB_PAGE_BYTES: usize = 2 * BLOB_CHUNK_BYTES;
+
+/// BLOBs that are being handed in at a time, on all connections together: with
+/// [`BLOB_CHUNK_BYTES`], and four reads of their stream on the way, 40 MB.
+pub const BLOB_UPLOADS_MAX: usize = 128;
+
+/// BLOBs that are being handed in at a time on one connection.
+pub const CONNECTION_UPLOADS_MAX: usize = 4;
+
+/// Bytes of BLOBs on their way from all streams to the disk. They share the writer with the
+/// records, so this is less than one of its batches.
+pub const BLOB_QUEUE_MAX_BYTES: usize = 2 << 20;
+
+/// Pieces of a BLOB on their way from a stream to the task that takes them, each of at most
+/// [`STREAM_READ_BYTES`].
+pub const BLOB_FEED_MAX: usize = 4;
+
+/// Data of a refused BLOB that are thrown away so that the stream can go on behind them, as those
+/// of a record that is too large are. Past it the stream is not read any more.
+pub const BLOB_DISCARD_MAX_BYTES: u64 = 1 << 20;
+
+/// Bytes of a BLOB that must arrive within [`MESSAGE_TIMEOUT`]: 2 kB/s.
+pub const BLOB_PROGRESS_BYTES: u64 = 256 << 10;
+
+/// Memory for chunks of BLOBs that are in the write-ahead log but not in files yet, twice while
+/// one half is being written out.
+pub const STORE_BLOB_BUFFER_BYTES: usize = 32 << 20;
+
+/// BLOBs that are listed in one page.
+pub const BLOB_LISTING_MAX: usize = 1_000;
+
 /// Bidirectional streams a known client may have open at a time.
 pub const KNOWN_STREAMS_MAX: u32 = 64;
 
@@ -433,8 +479,30 @@ pub const CLIENT_QUEUE_MAX_BYTES: usize = 2 << 20;
 /// Submissions of one client stream without an answer, those included that nobody waits for any more.
 pub const CLIENT_SUBMISSIONS_MAX: usize = 1 << 16;
 
+/// First wait before `mosaic publish` hands in again what was TOO_FAST.
+pub const PUBLISH_BACKOFF_MIN: Duration = Duration::from_millis(500);
+
+/// Longest such wait.
+pub const PUBLISH_BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// Such waits after which nothing got through and TOO_FAST is the result: three minutes of them.
+pub const PUBLISH_BACKOFFS_MAX: u32 = 10;
+
 /// Keys whose curve points one open query remembers; an author's records come in runs.
 pub const CLIENT_KEYS_REMEMBERED_MAX: usize = 256;
+
+/// Connections that `mosaic conformance` does not get before it no longer tries a check again for
+/// the lack of one: a server that only slows it down lets some through.
+pub const CONFORMANCE_REFUSALS_MAX: u32 = 64;
+
+/// Before `mosaic conformance` makes a check again, or gives it up, after the server said TOO_FAST:
+/// rates are counted in seconds, so a minute in all is enough for any that a visitor can live with.
+pub const CONFORMANCE_PAUSES: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(15),
+    Duration::from_secs(40),
+];
 
 /// How far behind the last proof of delivery a lost subscription resumes: what a server may take
 /// from receiving a record to putting it on a stream that keeps up, and what its clock may slip.
@@ -792,6 +860,8 @@ const _: () = assert!(DIRECTORY_SCHEDULES_MAX / 2 > (COMMIT_MAX_BYTES + RECORD_M
 const _: () = assert!(DIRECTORY_KEYS_MAX / 2 > 2 * (COMMIT_MAX_BYTES + RECORD_MAX_BYTES) / 192);
 const _: () = assert!(CONNECTION_READS_MAX_BYTES >= FILTER_MAX_BYTES);
 const _: () = assert!(STREAM_SUBMISSIONS_MAX_BYTES > RECORD_MESSAGE_MAX_BYTES);
+const _: () = assert!(BLOB_QUEUE_MAX_BYTES >= BLOB_CHUNK_BYTES);
+const _: () = assert!(BLOB_QUEUE_MAX_BYTES < COMMIT_MAX_BYTES);
 const _: () = assert!(CLIENT_QUEUE_MAX_BYTES >= RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(RECORD_MESSAGE_MAX_BYTES < 1 << 24, "lengths are u24");
 // What is sent to an address that proved nothing is never more than what was received for it.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::num::{NonZeroU16, NonZeroU64};
+use std::num::{NonZeroU8, NonZeroU16, NonZeroU64};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -9,7 +9,7 @@ use super::admin::AdminCommand;
 use super::filter_args::{FilterArgs, RoleArgs};
 use super::probe;
 use super::publish::PublishCommand;
-use crate::wire::{ProbeMode, ProbeTransport, Reference};
+use crate::wire::{BlobHash, ProbeMode, ProbeTransport, Reference};
 
 /// Client for Mosaic servers: publish records, read them, follow them as they arrive.
 ///
@@ -111,6 +111,9 @@ pub(super) enum Command {
     ///
     /// A lost connection is made anew, and every record is printed once.
     Subscribe(SubscribeCommand),
+    /// Hand in and fetch BLOBs: data under their hash
+    #[command(subcommand)]
+    Blob(BlobCommand),
     /// Have the server dial this machine back, and show what it sees
     ///
     /// It dials the address from which it was asked, and no other. Exit code 0: the dial-back
@@ -123,6 +126,39 @@ pub(super) enum Command {
     /// or there is no such thing.
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Try whether a server keeps the rules of the protocol
+    ///
+    /// One line for each rule that a client can observe: pass, fail, or not testable here and why.
+    /// Exit code 0: nothing failed; 1: something did. It leaves test records on the server; see
+    /// docs/CONFORMANCE.md.
+    Conformance(ConformanceCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConformanceCommand {
+    /// The server, as with --server
+    #[arg(value_name = "SERVER")]
+    pub(super) server: Option<String>,
+
+    /// File with the secret key of a user that the server serves; without one, keys are made up
+    #[arg(long, value_name = "FILE")]
+    pub(super) user: Option<PathBuf>,
+
+    /// File with the secret key of another such user
+    #[arg(long, value_name = "FILE")]
+    pub(super) second_user: Option<PathBuf>,
+
+    /// Only the checks with that ID or of that group (`access`, `access.same`, `*.query`)
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) only: Vec<String>,
+
+    /// List the checks and do nothing
+    #[arg(long)]
+    pub(super) list: bool,
+
+    /// How many checks are made at a time
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(super) jobs: NonZeroU8,
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +186,27 @@ pub(super) struct RedeemCommand {
     /// The invitation, as you were given it
     #[arg(value_name = "CODE")]
     pub(super) code: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BlobCommand {
+    /// Hand in files, and print the hash of each
+    ///
+    /// Exit code 1: one of them was refused.
+    Put {
+        /// The files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Fetch a BLOB, checked against its hash
+    Get {
+        /// The hash, as `mosaic blob put` printed it
+        #[arg(value_name = "HASH")]
+        hash: BlobHash,
+        /// Where to write it [default: standard output, which must not be a terminal]
+        #[arg(short = 'o', long = "to", value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::escape::escape_line;
 use crate::client::key_file::KeyFileError;
-use crate::client::{CatcherError, ConnectError, FollowError, RequestError, StreamEnd};
+use crate::client::{BlobError, CatcherError, ConnectError, FollowError, RequestError, StreamEnd};
 use crate::wire::{BuildError, FilterError, PublicKey, Reference, ResultCode, TagError};
 
 /// How a run ends.
@@ -96,6 +96,8 @@ pub(super) enum CliError {
     Listen(#[from] CatcherError),
     #[error("the request failed")]
     Request(#[from] RequestError),
+    #[error("the BLOB was not handed in or fetched")]
+    Blob(#[from] BlobError),
     #[error("the subscription failed")]
     Follow(#[from] FollowError),
     #[error("refused: {0}")]
@@ -137,6 +139,12 @@ impl CliError {
             Self::ReplyKind(_) | Self::Refused(_) => Exit::Refused,
             Self::Connect(error) => exit_of_connect(error),
             Self::Request(error) => exit_of_request(error),
+            Self::Blob(error) => match error {
+                BlobError::Request(error) => exit_of_request(error),
+                BlobError::Refused(_) => Exit::Refused,
+                BlobError::WrongData => Exit::Protocol,
+                BlobError::Read(_) | BlobError::Short(_) | BlobError::Write(_) => Exit::Usage,
+            },
             Self::Follow(error) => match error {
                 FollowError::Connect(error) => exit_of_connect(error),
                 FollowError::Request(error) => exit_of_request(error),

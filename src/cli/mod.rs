@@ -6,9 +6,10 @@
 //! | `context.rs` | key, server and connection of one run |
 //! | `key.rs`, `password.rs` | key files |
 //! | `server.rs`, `known_servers.rs`, `trust.rs` | servers by name, and which key each must hold |
-//! | `info.rs`, `redeem.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
+//! | `blob.rs`, `info.rs`, `redeem.rs`, `get.rs`, `query.rs`, `subscribe.rs`, `publish/` | one command each |
 //! | `admin/` | orders to a server of one's own |
 //! | `probe/` | having a server dial this machine back |
+//! | `conformance/` | trying whether a server keeps the rules |
 //! | `filter_args.rs`, `values.rs` | what flags are made of |
 //! | `output.rs`, `rows.rs`, `escape.rs`, `hex.rs` | what is printed, and how it is made harmless |
 //! | `error.rs` | what can go wrong, and the exit code of each |
@@ -18,6 +19,8 @@
 
 mod admin;
 mod args;
+mod blob;
+mod conformance;
 mod context;
 mod error;
 mod escape;
@@ -73,8 +76,10 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Get(command) => in_runtime(get::run(&context, &command)),
         Command::Query(command) => in_runtime(query::run(&context, &command)),
         Command::Subscribe(command) => in_runtime(subscribe::run(&context, &command)),
+        Command::Blob(command) => in_runtime(blob::run(&context, &command)),
         Command::Probe(command) => in_runtime(probe::run(&context, &command)),
         Command::Admin(command) => in_runtime(admin::run(&context, &command)),
+        Command::Conformance(command) => in_runtime(conformance::run(&context, &command)),
     }
 }
 

@@ -7,7 +7,9 @@ use serde::{Serialize, Serializer};
 use super::escape::{escape_line, escaped_lines};
 use super::hex;
 use super::output::{Format, Row};
-use crate::wire::{Kind, PublicKey, Record, RecordId, Reference, ResultCode, Tag, Timestamp};
+use crate::wire::{
+    BlobHash, Kind, PublicKey, Record, RecordId, Reference, ResultCode, Tag, Timestamp,
+};
 
 /// Bytes that have a text of their own: JSON shows the text, MessagePack the bytes.
 #[derive(Clone, Debug)]
@@ -235,6 +237,77 @@ impl Row for SubmittedRow {
                 writeln!(out, "{}  {}", self.result, escape_line(why))
             }
         }
+    }
+}
+
+/// A BLOB that was handed in, and what became of it.
+#[derive(Debug, Serialize)]
+pub(super) struct StoredBlobRow {
+    hash: Blob,
+    file: String,
+    bytes: u64,
+    /// Name of the result code.
+    result: String,
+    code: u8,
+    accepted: bool,
+}
+
+impl StoredBlobRow {
+    pub(super) fn new(file: String, hash: BlobHash, bytes: u64, result: ResultCode) -> Self {
+        Self {
+            hash: Blob::hex(hash.as_bytes()),
+            file,
+            bytes,
+            result: result.to_string(),
+            code: result.as_u8(),
+            accepted: result.is_success(),
+        }
+    }
+
+    pub(super) const fn is_accepted(&self) -> bool {
+        self.accepted
+    }
+}
+
+impl Row for StoredBlobRow {
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{}  {}  {}",
+            self.hash.text,
+            self.result,
+            escape_line(&self.file)
+        )
+    }
+}
+
+/// A BLOB that was fetched into a file.
+#[derive(Debug, Serialize)]
+pub(super) struct BlobRow {
+    hash: Blob,
+    file: String,
+    bytes: u64,
+}
+
+impl BlobRow {
+    pub(super) fn new(file: String, hash: BlobHash, bytes: u64) -> Self {
+        Self {
+            hash: Blob::hex(hash.as_bytes()),
+            file,
+            bytes,
+        }
+    }
+}
+
+impl Row for BlobRow {
+    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{}  {} bytes  {}",
+            self.hash.text,
+            self.bytes,
+            escape_line(&self.file)
+        )
     }
 }
 

@@ -64,8 +64,19 @@ fn address_of(text: &str) -> Result<String, String> {
 /// No server is named, the name is not known, the server does not answer, or its key was not
 /// accepted.
 pub(super) async fn target(context: &Context) -> Result<Target, CliError> {
+    target_named(context, context.common().server.as_deref()).await
+}
+
+/// As [`target`], for the server that `server` names; without one, the only one that is known.
+///
+/// # Errors
+/// As [`target`].
+pub(super) async fn target_named(
+    context: &Context,
+    server: Option<&str>,
+) -> Result<Target, CliError> {
     let mut known = KnownServers::load(&context.known_servers_path())?;
-    let name = match &context.common().server {
+    let name = match server {
         Some(text) => ServerName::parse(text)?,
         None => only_known(&known)?,
     };

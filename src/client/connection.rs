@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::error::{ConnectError, RequestError, StreamEnd};
 use super::operator::OperatorStream;
-use super::raw::RawConnection;
+use super::raw::{RawConnection, RawStream};
 use super::replies::{Results, Subscription};
 use super::stream::Stream;
 use super::submissions::Submissions;
 use super::target::Target;
 use crate::base::{Role, limits};
 use crate::wire::{
-    EXTENSION_APP, Filter, InfoReply, PublicKey, Record, RedeemResult, Reference, ResultCode,
-    SecretKey,
+    ClientMessage, EXTENSION_APP, Filter, InfoReply, PublicKey, Record, RedeemResult, Reference,
+    ResultCode, SecretKey, ServerMessage,
 };
 
 /// How to connect.
@@ -206,6 +206,39 @@ impl Client {
         let opening = tokio::time::timeout(self.timeout, self.connection.open());
         let raw = opening.await.map_err(|_| RequestError::Timeout)??;
         Ok(Stream::start(raw, self.timeout))
+    }
+
+    /// Opens one more stream that speaks for itself, on a connection on which HELLO was said.
+    ///
+    /// # Errors
+    /// As [`open_stream`](Self::open_stream).
+    pub(super) async fn raw_stream(&self) -> Result<RawStream, RequestError> {
+        let Some(sibling) = Box::pin(self.connection.sibling()).await else {
+            let opening = tokio::time::timeout(self.timeout, self.connection.open());
+            return opening.await.map_err(|_| RequestError::Timeout)?;
+        };
+        let mut raw = sibling?.open().await?;
+        let hello = ClientMessage::Hello {
+            version: 0,
+            apps: self.wanted.to_vec(),
+        };
+        raw.send(hello.encode()).await?;
+        let answer = tokio::time::timeout(self.timeout, raw.receive());
+        match answer.await.map_err(|_| RequestError::Timeout)?? {
+            Some(ServerMessage::HelloAck {
+                result: ResultCode::Success,
+                ..
+            }) => Ok(raw),
+            Some(ServerMessage::HelloAck { result, .. } | ServerMessage::Closing { result }) => {
+                Err(StreamEnd::Closing(result).into())
+            }
+            Some(_) | None => Err(StreamEnd::Ended.into()),
+        }
+    }
+
+    /// Longest wait for what the server owes.
+    pub(super) const fn patience(&self) -> Duration {
+        self.timeout
     }
 
     /// Opens a stream and binds it to `role`: what goes over it is judged by that role alone.

@@ -10,6 +10,7 @@
 //! | `replies.rs` | records as they arrive, checked: [`Results`] and [`Subscription`] |
 //! | `operator.rs` | [`OperatorStream`]: orders to a server of one's own |
 //! | `submissions.rs` | many records in flight at a time: [`Submissions`] |
+//! | `blobs.rs` | BLOBs, piece by piece |
 //! | `catcher/` | [`Catcher`]: waits for dial-backs on a port of its own |
 //! | `follow/` | [`Follow`]: a subscription that outlives its connections |
 //! | `error.rs` | what can go wrong, sorted by who is at fault |
@@ -18,6 +19,7 @@
 //! bytes, and past them the stream is not read, which QUIC's flow control passes on to the server.
 //! Every record is checked before the caller sees it: hash, signature, and that it was asked for.
 
+mod blobs;
 mod catcher;
 mod connection;
 mod demux;
@@ -35,6 +37,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use blobs::{BlobError, BlobProgress};
 pub use catcher::{Catcher, CatcherError, Caught};
 pub use connection::{Client, Options};
 pub use error::{ConnectError, RecordFault, RequestError, ServerFault, StreamEnd};
@@ -46,4 +49,4 @@ pub use stream::Stream;
 pub use submissions::{Submissions, Submitted};
 pub use target::{Target, TargetError};
 
-pub use crate::identity::{ServerTrust, key_file, signature};
+pub use crate::identity::{EarlyDataOffer, ServerTrust, Trial, key_file, signature};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
+use super::blobs::Blobs;
 use super::checked::{
     Applications, Config, InboxModeration, Joining, Limits, Mode, Quotas, Submitters, Trace,
     TraceFormat, Users,
@@ -78,6 +79,7 @@ impl Config {
             )?,
             applications: applications(&raw.application.ids)?,
             application_submitters: submitters(&raw.application.submit)?,
+            blobs: Blobs::check(&raw.blobs)?,
             reachability: Reachability::check(&raw.reachability, folder)?,
             limits: Limits::check(raw)?,
             rates: Rates::check(&raw.rates)?,
@@ -263,7 +265,7 @@ fn optional(
         .transpose()
 }
 
-fn word<T>(
+pub(super) fn word<T>(
     key: &'static str,
     value: &str,
     meaning: impl Fn(&str) -> Option<T>,

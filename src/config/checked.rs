@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use toml::Table;
-
+use super::blobs::Blobs;
 use super::rates::Rates;
 use super::reachability::Reachability;
 use super::sources::Origin;
 use crate::base::RoleSet;
 use crate::wire::PublicKey;
+use serde::{Deserialize, Serialize};
+use toml::Table;
 
 /// A configuration in which every value is in its range.
 #[derive(Clone, Debug)]
@@ -54,6 +54,8 @@ pub struct Config {
     pub applications: Applications,
     /// Who may submit to the application role.
     pub application_submitters: Submitters,
+    /// Who may leave BLOBs here, who may fetch them, and how large they may be.
+    pub blobs: Blobs,
     /// Who tests the server's reachability, and what is known of it.
     pub reachability: Reachability,
     /// Bounds that depend on the machine.

@@ -6,13 +6,14 @@
 //! | `raw.rs` | the shape of the file, with every default |
 //! | `sources/` | which source says what: defaults, file, environment, `--set` |
 //! | `check.rs` | values and ranges: `RawConfig` -> `Config` |
-//! | `reachability.rs`, `rates.rs` | the sections of those names |
+//! | `blobs.rs`, `reachability.rs`, `rates.rs` | the sections of those names |
 //! | `reload.rs` | reading it again while the server runs, and what waits for a restart |
 //! | `template.rs` | the file that `mosaicd init` writes |
 //! | `checked.rs` | what `Config` holds |
 //!
 //! `docs/CONFIG.md` describes every key to operators; a test here holds it to this code.
 
+mod blobs;
 mod check;
 mod checked;
 mod error;
@@ -24,6 +25,7 @@ mod reload;
 mod sources;
 mod template;
 
+pub use blobs::{BlobCircle, Blobs};
 pub use check::trace_directives;
 pub use checked::{
     Applications, Config, InboxModeration, Joining, Limits, Mode, Quotas, Submitters, Trace,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
+use super::blobs::RawBlobs;
 use super::rates::RawRates;
 use super::reachability::RawReachability;
 use crate::base::{Role, limits};
@@ -29,6 +30,7 @@ pub struct RawConfig {
     pub(super) quotas: RawQuotas,
     pub(super) inbox: RawInbox,
     pub(super) application: RawApplication,
+    pub(super) blobs: RawBlobs,
     pub(super) reachability: RawReachability,
     pub(super) limits: RawLimits,
     pub(super) rates: RawRates,
@@ -114,6 +116,7 @@ impl Default for RawConfig {
             quotas: RawQuotas::default(),
             inbox: RawInbox::default(),
             application: RawApplication::default(),
+            blobs: RawBlobs::default(),
             reachability: RawReachability::default(),
             limits: RawLimits::default(),
             rates: RawRates::default(),

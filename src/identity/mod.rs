@@ -15,6 +15,7 @@ mod own;
 mod peer;
 mod schedules;
 mod tls;
+mod trial;
 
 #[cfg(test)]
 mod certificate_tests;
@@ -30,6 +31,7 @@ pub use error::IdentityError;
 pub use own::{Identity, ServerTrust, client_crypto, client_tls};
 pub use peer::{Peer, PeerKey, peer_of, peer_of_chain};
 pub use schedules::{Directory, ScheduleSource, Standing};
+pub use trial::{EarlyDataOffer, Trial, trial_tls};
 
 /// What a client checks records and single signatures with: their makers are peers as well.
 pub use crate::verify::{Verifier, VerifyError, signature};

@@ -68,8 +68,13 @@ impl Identity {
         Ok(Arc::new(CertifiedKey::new(vec![certificate], key)))
     }
 
+    /// A new certificate for the key.
+    pub(super) fn certificate(&self) -> Result<CertificateDer<'static>, IdentityError> {
+        certificate_for(&PrivatePkcs8KeyDer::from(self.pkcs8().as_slice()))
+    }
+
     /// The seed as PKCS #8, RFC 8410 section 7: the form the TLS libraries read.
-    fn pkcs8(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn pkcs8(&self) -> Zeroizing<Vec<u8>> {
         Zeroizing::new([&PKCS8_PREFIX, self.0.seed().as_slice()].concat())
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
+use super::blobs::{Blobs, Depot};
 use super::door::{Entry, Place};
 use super::ingest::{Budget, Ingest, Nowhere};
 use super::link::{Broken, Carrier};
@@ -34,6 +35,8 @@ pub(super) struct Shared {
     services: Services,
     /// Where records are read; `None` without a store.
     source: Option<Arc<Source>>,
+    /// Where BLOBs are kept; `None` without a store.
+    depot: Option<Arc<Depot>>,
     directory: Arc<Directory>,
     ingest: Arc<dyn Ingest>,
     newcomers: Arc<dyn Newcomers>,
@@ -57,10 +60,15 @@ impl Shared {
             ),
         };
         let source = services.records.as_ref().map(source);
+        let depot = services.records.as_ref().map(|records| {
+            let depot = Depot::new(records.store.clone(), records.blobs.clone());
+            Arc::new(depot)
+        });
         Self {
             desk: Desk::new(services.operator.clone()),
             services,
             source,
+            depot,
             directory,
             ingest,
             newcomers,
@@ -280,6 +288,11 @@ impl<C: Carrier> Connection<C> {
             ),
             asks: Asks::new(),
             orders: Orders::new(shared.desk.clone(), Arc::clone(&self.requester)),
+            blobs: Blobs::new(
+                shared.depot.clone(),
+                Arc::clone(&self.requester),
+                Arc::clone(&self.arrival.settings),
+            ),
             signals: self.signals.fresh(),
             context: Context {
                 arrival: Arc::clone(&self.arrival),

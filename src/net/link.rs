@@ -79,6 +79,10 @@ pub(super) trait LinkWriter: Send {
     /// Says that nothing more comes; what was written is still delivered.
     fn finish(&mut self);
 
+    /// Breaks this half off: what was not delivered yet is dropped, and the peer can tell that it
+    /// was not the end.
+    fn reset(&mut self, code: ResultCode);
+
     /// Waits until there is no use in this half any more, or, after [`finish`](Self::finish),
     /// until the peer has everything. The future stands on its own, so that the driver keeps one
     /// for the life of the stream.

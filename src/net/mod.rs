@@ -18,6 +18,7 @@
 //! # Source
 //! `mosaic-wire.md` section 8: QUIC, streams, Retry.
 
+mod blobs;
 mod connection;
 mod door;
 mod effort;

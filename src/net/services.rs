@@ -10,7 +10,7 @@ use super::probing::{Arrival, Probing};
 use crate::fanout::Fanout;
 use crate::identity::Directory;
 use crate::session::{Bans, Rates};
-use crate::store::Store;
+use crate::store::{BlobWriter, Store};
 use crate::wire::{InfoReply, PublicKey, UserReport};
 
 /// Describes the server to a peer.
@@ -67,6 +67,8 @@ pub struct Records {
     pub ingest: Arc<dyn Ingest>,
     /// Who makes users of peers.
     pub newcomers: Arc<dyn Newcomers>,
+    /// Where BLOBs are handed in; of the store in which they are found.
+    pub blobs: BlobWriter,
     /// Records a request without a limit delivers before it is closed with `TOO_OPEN`.
     pub query_results_max: u32,
     /// Records a request may look at without delivering them before it is closed with `TOO_OPEN`.

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
+use super::blobs::Depot;
 use super::ingest::{Ingest, Reply, SubmitJob};
 use super::link::{Broken, LinkReader, LinkWriter};
 use super::newcomers::Newcomers;
@@ -234,6 +235,7 @@ impl Behind {
                 directory: Arc::clone(&self.directory),
                 ingest: Arc::clone(&self.ingest) as Arc<dyn Ingest>,
                 newcomers: Arc::clone(&self.ingest) as Arc<dyn Newcomers>,
+                blobs: self.ingest.writer.blobs(),
                 query_results_max: 1_000,
                 query_scan_max: 100_000,
             }),
@@ -256,6 +258,11 @@ impl Behind {
             is_cold: false,
             settings: Arc::clone(&self.settings),
         })
+    }
+
+    pub(super) fn depot(&self) -> Arc<Depot> {
+        let writer = self.ingest.writer.blobs();
+        Arc::new(Depot::new(self.store.clone(), writer))
     }
 
     pub(super) fn source(&self, results_max: u32) -> Arc<Source> {
@@ -362,6 +369,7 @@ struct Pipe {
     room: usize,
     finished: bool,
     stopped: bool,
+    reset: bool,
 }
 
 enum Spoken {
@@ -429,6 +437,10 @@ impl LinkWriter for MemoryWriter {
 
     fn finish(&mut self) {
         self.pipe.send_modify(|pipe| pipe.finished = true);
+    }
+
+    fn reset(&mut self, _: ResultCode) {
+        self.pipe.send_modify(|pipe| pipe.reset = true);
     }
 
     fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {

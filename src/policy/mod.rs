@@ -2,13 +2,14 @@
 //!
 //! Each role is one file that holds its row of the table: [`outbox`](Role::Outbox),
 //! [`inbox`](Role::Inbox), [`encryption`](Role::Encryption) and [`other`](Role::Application).
-//! Five questions are asked of them, and each is asked in one place only:
+//! Each question is asked in one place only:
 //!
 //! * [`claims()`]: which configured roles a record belongs to;
 //! * [`admit()`]: under which open roles a submission is stored, or why it is refused;
 //! * [`is_held()`]: whether a record that is taken waits for the operator's word;
 //! * [`visible()`]: whether a reader may learn that a record exists. Every path that lets a record,
 //!   its ID, its count or its existence out asks this function and has no rule of its own;
+//! * [`admit_blob()`] and [`reads_blobs()`]: who may leave a BLOB here and who may fetch one;
 //! * [`Gate::open`]: which roles a listener serves at this moment.
 //!
 //! Beside them stands how much a peer may use, whatever its roles: [`Rates`], and [`Bans`] of those who
@@ -21,6 +22,7 @@
 mod admit;
 mod bans;
 mod bind;
+mod blobs;
 mod claims;
 mod encryption;
 mod gate;
@@ -45,6 +47,7 @@ use crate::base::Role;
 pub use admit::{Submitter, admit};
 pub use bans::{Ban, BanTarget, BanTargetError, Bans};
 pub use bind::bind;
+pub use blobs::{BlobAccess, BlobAccount, BlobRefusal, BlobRules, admit_blob, reads_blobs};
 pub use claims::claims;
 pub use gate::{Closing, Gate, RoleState, Roles};
 pub use live::LiveRules;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use super::blobs::BlobRules;
 use super::moderation::Moderation;
 use crate::wire::{Kind, PublicKey};
 
@@ -27,6 +28,8 @@ pub struct Rules {
     pub moderation: Moderation,
     /// The rules of the application role.
     pub applications: AppRules,
+    /// The rules of BLOBs.
+    pub blobs: BlobRules,
 }
 
 impl fmt::Debug for Rules {
@@ -35,6 +38,7 @@ impl fmt::Debug for Rules {
             .field("inbox_public", &self.inbox_public)
             .field("moderation", &self.moderation)
             .field("applications", &self.applications)
+            .field("blobs", &self.blobs)
             .finish_non_exhaustive()
     }
 }

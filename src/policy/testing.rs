@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{
-    AppRules, AppSubmit, Apps, Facts, Moderation, Reader, Roles, Rules, Served, Submitter,
+    AppRules, AppSubmit, Apps, BlobAccess, BlobRules, Facts, Moderation, Reader, Roles, Rules,
+    Served, Submitter,
 };
 use crate::base::{Role, RoleSet};
 use crate::identity::{Peer, PeerKey, Standing};
@@ -75,6 +76,13 @@ pub(crate) fn rules() -> Rules {
         applications: AppRules {
             apps: Apps::List(vec![(APP, None)]),
             submit: AppSubmit::Anyone,
+        },
+        blobs: BlobRules {
+            enabled: true,
+            submit: BlobAccess::Users,
+            read: BlobAccess::Anyone,
+            bytes_max: 1 << 20,
+            user_bytes: 8 << 20,
         },
     }
 }

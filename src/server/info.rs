@@ -163,7 +163,10 @@ impl InfoSource for Info {
             applications: application_ids(&config.applications),
             limits: InfoLimits {
                 record_bytes: wide(limits::RECORD_MAX_BYTES),
-                blob_bytes: 0,
+                blob_bytes: match config.blobs.enabled {
+                    true => config.blobs.bytes_max,
+                    false => 0,
+                },
                 filter_bytes: wide(limits::FILTER_MAX_BYTES),
                 query_results: config.limits.query_results.into(),
                 subscriptions_per_stream: wide(limits::STREAM_QUERIES_MAX),

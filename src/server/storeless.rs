@@ -18,7 +18,7 @@ use crate::config::Reachability;
 use crate::identity::Identity;
 use crate::net::{Arrival, Control, InfoSource, Listener, NetError, Services, Socket};
 use crate::policy::{
-    AppRules, AppSubmit, Apps, Gate, LiveRules, Moderation, RateRules, Rules, Served,
+    AppRules, AppSubmit, Apps, BlobRules, Gate, LiveRules, Moderation, RateRules, Rules, Served,
 };
 use crate::reach::endpoint;
 use crate::reach::runner::Monitor;
@@ -171,6 +171,7 @@ fn settings() -> Arc<Settings> {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
+            blobs: BlobRules::OFF,
         })),
         refuse_wide_filters: true,
     })

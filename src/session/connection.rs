@@ -19,6 +19,8 @@ pub struct Connection {
     phase: Mutex<Phase>,
     /// Bytes that the open reads of all streams hold.
     reads_bytes: Arc<AtomicUsize>,
+    /// BLOBs that are being handed in on all streams.
+    uploads: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,16 @@ impl Drop for HeldBytes {
     }
 }
 
+/// One of the BLOBs that a connection may hand in at a time; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct HeldUpload(Arc<AtomicUsize>);
+
+impl Drop for HeldUpload {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Connection {
     /// A connection whose handshake is over.
     #[must_use]
@@ -71,6 +83,7 @@ impl Connection {
             settings,
             phase: Mutex::new(Phase::AwaitHello),
             reads_bytes: Arc::default(),
+            uploads: Arc::default(),
         }
     }
 
@@ -132,6 +145,18 @@ impl Connection {
             bytes,
             reads_bytes: Arc::clone(&self.reads_bytes),
         })
+    }
+
+    /// Makes room for one more BLOB that is handed in. `None` where there are
+    /// [`limits::CONNECTION_UPLOADS_MAX`] already.
+    pub(super) fn hold_upload(&self) -> Option<HeldUpload> {
+        let added = |uploads: usize| {
+            (uploads < limits::CONNECTION_UPLOADS_MAX).then_some(uploads.saturating_add(1))
+        };
+        self.uploads
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, added)
+            .ok()?;
+        Some(HeldUpload(Arc::clone(&self.uploads)))
     }
 
     /// From here on no stream of the connection takes a HELLO.

@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use crate::base::Role;
 use crate::wire::{
-    AdminCall, AdminReply, BodyRefusal, Dialback, DialbackAck, Filter, InfoReply, ProbeRequest,
-    ProbeResult, ProbeStatus, Record, Redeem, RedeemResult, Reference, ResultCode, Voucher,
-    VoucherStatus,
+    AdminCall, AdminReply, BlobHash, BodyRefusal, Dialback, DialbackAck, Filter, InfoReply,
+    ProbeRequest, ProbeResult, ProbeStatus, Record, Redeem, RedeemResult, Reference, ResultCode,
+    Voucher, VoucherStatus,
 };
 
 /// Name of one request that a stream asked its driver to carry out.
@@ -92,6 +92,13 @@ pub enum Event {
         /// What came of it.
         report: Report,
     },
+    /// Part of the answer to an [`Action::Blob`].
+    Blob {
+        /// The request's ticket.
+        ticket: Ticket,
+        /// What happened.
+        news: BlobNews,
+    },
     /// The listener's [`Gate`](crate::policy::Gate) moved.
     GateMoved,
     /// The peer may not stay: its connection is closed, at once, for that reason.
@@ -168,6 +175,16 @@ pub enum Action {
         /// What is asked for.
         order: Order,
     },
+    /// Take in or hand out a BLOB; answered by [`Event::Blob`].
+    Blob {
+        /// Names this request: one submission with all its data, or one GET.
+        ticket: Ticket,
+        /// What is to be done.
+        order: BlobOrder,
+    },
+    /// Break our half of the stream off, without what waits to be sent: what was sent of a BLOB
+    /// has no end. The last action.
+    Reset,
     /// Send no more on this stream, once everything before was sent. Always the last word on the
     /// stream but for `StopReading` and `CloseConnection`.
     Finish,
@@ -178,6 +195,48 @@ pub enum Action {
         /// What the peer was told in CLOSING.
         result: ResultCode,
     },
+}
+
+/// What is to be done about a BLOB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobOrder {
+    /// Ask whether it is taken: [`BlobNews::Taken`] or [`BlobNews::Submitted`].
+    Submit {
+        /// The hash it is handed in under.
+        hash: BlobHash,
+        /// How many data the peer says will follow.
+        data_bytes: u64,
+    },
+    /// Take these data of it, which follow those before.
+    Data(Bytes),
+    /// That was all: check and store it, and answer [`BlobNews::Submitted`].
+    End,
+    /// Look for it: [`BlobNews::Found`], and then as many [`BlobNews::Page`]s as it takes; or
+    /// [`BlobNews::NotSent`].
+    Get {
+        /// Its hash.
+        hash: BlobHash,
+    },
+    /// Forget about it; what was taken of it is not kept. Answers would be ignored from here on.
+    Drop,
+}
+
+/// What happened to a BLOB.
+#[derive(Clone, Debug)]
+pub enum BlobNews {
+    /// It is taken: its data may come.
+    Taken,
+    /// What became of it. Where this comes before [`BlobOrder::End`], nothing more is wanted of it.
+    Submitted(ResultCode),
+    /// It is here, and that long.
+    Found {
+        /// Bytes of its data.
+        data_bytes: u64,
+    },
+    /// Its next data.
+    Page(Bytes),
+    /// It is not handed out, or not to its end.
+    NotSent(ResultCode),
 }
 
 /// What a peer wants of the tests of reachability, or of those who keep the list of users.

@@ -12,6 +12,8 @@
 //! bytes ← Action::Send, SendRecord ←─── Event::Records, Submitted, …  ←─┘
 //! ```
 //!
+//! BLOBs pass through piece by piece: [`BlobOrder`] and [`BlobNews`].
+//!
 //! Everything a peer can make grow here has its bound: queries and subscriptions, submissions,
 //! INFO requests, probes and an operator's order in flight, and bytes of unfinished messages. Where a bound is reached, messages
 //! already read wait unparsed and the stream wants no more bytes.
@@ -20,6 +22,7 @@
 //! `mosaic-wire.md` sections 7, 8 and 10; `extensions.md`.
 
 mod asks;
+mod blobs;
 mod connection;
 mod event;
 mod fault;
@@ -34,12 +37,14 @@ mod submissions;
 mod tests;
 
 pub use connection::Connection;
-pub use event::{Action, Answer, Ask, Event, Order, ReadRequest, Report, Ticket};
+pub use event::{
+    Action, Answer, Ask, BlobNews, BlobOrder, Event, Order, ReadRequest, Report, Ticket,
+};
 pub use settings::Settings;
 pub use stream::Stream;
 
 /// In whose name a request is made; a driver fills them in and hands them on unread.
-pub use crate::policy::{Facts, Reader, Submitter};
+pub use crate::policy::{BlobAccount, Facts, Reader, Submitter};
 
 /// Who is kept out, and who may use how much; a driver asks them before it bothers a session.
 pub use crate::policy::{Asker, Bans, Limit, Patience, Rates, Seat, Verdict};

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use crate::base::Role;
-use crate::policy::{Facts, Gate, LiveRules, Reader, visible};
-use crate::wire::PublicKey;
+use crate::policy::{
+    BlobAccount, BlobRefusal, Facts, Gate, LiveRules, Reader, Submitter, admit_blob, reads_blobs,
+    visible,
+};
+use crate::wire::{PublicKey, ResultCode};
 
 /// What all connections of a listener have in common.
 #[derive(Clone, Debug)]
@@ -29,6 +32,30 @@ impl Settings {
     #[must_use]
     pub fn is_user(&self, master: &PublicKey) -> bool {
         self.rules.now().served.contains(master)
+    }
+
+    /// Whether a BLOB of `data_bytes` is taken from the submitter at this moment, and to whom it is
+    /// charged.
+    ///
+    /// # Errors
+    /// What the peer is told.
+    pub fn admits_blob(
+        &self,
+        submitter: &Submitter,
+        data_bytes: u64,
+    ) -> Result<BlobAccount, ResultCode> {
+        admit_blob(&self.rules.now(), self.gate.roles(), submitter, data_bytes).map_err(|refusal| {
+            tracing::debug!(%refusal, "BLOB refused");
+            refusal.of_submission()
+        })
+    }
+
+    /// Whether the reader may fetch BLOBs at this moment.
+    ///
+    /// # Errors
+    /// What the peer is told, whatever hash it asked for.
+    pub fn reads_blobs(&self, reader: &Reader) -> Result<(), ResultCode> {
+        reads_blobs(&self.rules.now(), self.gate.roles(), reader).map_err(BlobRefusal::of_read)
     }
 
     /// Whether HELLO ACK grants the application to those who ask for it: records of it can be left

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::blobs::{Blobs, Reading};
 use super::connection::Connection;
-use super::event::{Action, Event, Ticket};
+use super::event::{Action, BlobNews, Event, Ticket};
 use super::fault::Fault;
 use super::open::{Next, Open};
 use super::output::Output;
@@ -33,9 +34,11 @@ enum State {
     AwaitHello { input: Input, deadline: Instant },
     /// Requests are made and answered.
     Open { input: Input, open: Open },
-    /// Nothing more is read; submissions in flight get their results, and then there is a last word.
+    /// Nothing more is read; submissions in flight get their results, a BLOB that is being sent is
+    /// sent to its end, and then there is a last word.
     Closing {
         submissions: Submissions,
+        blobs: Blobs,
         last_word: Option<ServerMessage>,
     },
     /// Everything was said.
@@ -48,6 +51,8 @@ struct Input {
     frames: FrameReader,
     rest: Rest,
     arriving: Option<Arriving>,
+    /// How many times [`limits::BLOB_PROGRESS_BYTES`] are still to come of a BLOB that is arriving.
+    stretches: u64,
 }
 
 /// A message that has begun and not ended.
@@ -55,7 +60,9 @@ struct Input {
 struct Arriving {
     /// How many messages came before it.
     place: u64,
-    /// When its last byte must be here.
+    /// Of a BLOB, the stretch that is arriving.
+    stretch: u64,
+    /// When its last byte, or the last one of that stretch, must be here.
     deadline: Instant,
 }
 
@@ -87,6 +94,7 @@ impl Stream {
             frames: FrameReader::new(Direction::ToServer),
             rest: Rest::Bytes,
             arriving: None,
+            stretches: 0,
         };
         let deadline = opened + limits::HELLO_TIMEOUT;
         Self {
@@ -128,6 +136,7 @@ impl Stream {
             Event::Reported { ticket, report } => {
                 self.on_open(|open, _, output| open.reported(ticket, report, output));
             }
+            Event::Blob { ticket, news } => self.blob(ticket, news),
             Event::GateMoved => {
                 self.on_open(|open, connection, output| open.gate_moved(connection, output));
             }
@@ -164,6 +173,17 @@ impl Stream {
             State::AwaitHello { input, .. } => input.rest == Rest::Bytes,
             State::Open { input, open } => input.rest == Rest::Bytes && !open.is_full(),
             State::Closing { .. } | State::Finished => false,
+        }
+    }
+
+    /// Whether the data of a BLOB are being sent. Then whatever else there is to tell the peer
+    /// waits, so a driver does well not to fetch it.
+    #[must_use]
+    pub fn is_sending_blob(&self) -> bool {
+        match &self.state {
+            State::Open { open, .. } => open.blobs().is_sending(),
+            State::Closing { blobs, .. } => blobs.is_sending(),
+            State::AwaitHello { .. } | State::Finished => false,
         }
     }
 
@@ -218,6 +238,44 @@ impl Stream {
         }
     }
 
+    /// Carries out what happened to a BLOB.
+    fn blob(&mut self, ticket: Ticket, news: BlobNews) {
+        let output = &mut self.output;
+        let blobs = match &mut self.state {
+            State::Open { open, .. } => open.blobs_mut(),
+            State::Closing { blobs, .. } => blobs,
+            State::AwaitHello { .. } | State::Finished => return,
+        };
+        match news {
+            BlobNews::Taken => blobs.taken(ticket, output),
+            BlobNews::Submitted(result) => {
+                if blobs.submitted(ticket, result, output) == Reading::Ends {
+                    self.read_no_more();
+                }
+            }
+            BlobNews::Found { data_bytes } => blobs.found(ticket, data_bytes, output),
+            BlobNews::Page(data) => blobs.page(ticket, data, output),
+            BlobNews::NotSent(result) => {
+                if !blobs.not_sent(ticket, result, output) {
+                    tracing::debug!(%result, "a BLOB was not sent to its end");
+                    output.forget_held();
+                    output.push(Action::Reset);
+                    self.state = State::Finished;
+                }
+            }
+        }
+    }
+
+    /// Reads nothing more of a stream on which requests are still answered.
+    fn read_no_more(&mut self) {
+        if let Some(input) = self.input() {
+            let before = std::mem::replace(&mut input.rest, Rest::Nothing);
+            if before == Rest::Bytes {
+                self.output.push(Action::StopReading);
+            }
+        }
+    }
+
     fn deadline(&mut self, now: Instant) {
         match self.awaited() {
             Some(Awaited::Hello(deadline)) if deadline <= now => self.violation(&Fault::NoHello),
@@ -233,7 +291,7 @@ impl Stream {
         let broken = self.input().and_then(|input| input.frames.finish().err());
         let next = broken.map_or(Next::Go, |error| self.broken_frame(error));
         match next {
-            Next::Go => self.close(None),
+            Next::Go | Next::Deaf => self.close(None),
             Next::Close(last_word) => self.close(last_word),
             Next::Violation(fault) => self.violation(&fault),
         }
@@ -251,9 +309,17 @@ impl Stream {
             Rest::Bytes if !is_full => input.frames.arriving(),
             Rest::Bytes | Rest::Messages | Rest::Nothing => None,
         };
-        if input.arriving.map(|arriving| arriving.place) != place {
+        let stretch = input.stretches;
+        let before = input
+            .arriving
+            .map(|arriving| (arriving.place, arriving.stretch));
+        if before != place.map(|place| (place, stretch)) {
             let deadline = now + limits::MESSAGE_TIMEOUT;
-            input.arriving = place.map(|place| Arriving { place, deadline });
+            input.arriving = place.map(|place| Arriving {
+                place,
+                stretch,
+                deadline,
+            });
         }
     }
 
@@ -265,6 +331,7 @@ impl Stream {
         while let Some(frame) = self.next_frame() {
             match self.frame(frame) {
                 Next::Go => {}
+                Next::Deaf => self.read_no_more(),
                 Next::Close(last_word) => self.close(last_word),
                 Next::Violation(fault) => self.violation(&fault),
             }
@@ -305,9 +372,18 @@ impl Stream {
                 Ok(message) => self.message(message),
                 Err(error) => self.broken_message(error),
             },
-            // BLOBs are refused at their head; what comes of them is thrown away as it comes.
-            Ok(Frame::BlobData { .. }) => Next::Go,
+            Ok(Frame::BlobData { data, left_bytes }) => {
+                self.blob_data(data, left_bytes);
+                Next::Go
+            }
             Err(error) => self.broken_frame(error),
+        }
+    }
+
+    fn blob_data(&mut self, data: Bytes, left_bytes: u64) {
+        if let State::Open { input, open } = &mut self.state {
+            input.stretches = left_bytes.div_ceil(limits::BLOB_PROGRESS_BYTES);
+            open.blobs_mut().data(data, left_bytes, &mut self.output);
         }
     }
 
@@ -343,11 +419,15 @@ impl Stream {
         let unrecognized = Next::Close(Some(ServerMessage::Unrecognized));
         let (kind, subject, goes_on) = match &error {
             FrameError::UnknownType(_) => return unrecognized,
-            // Nobody waits for an answer that could not say to what.
             FrameError::Truncated {
                 subject: Subject::None,
                 ..
-            } => return Next::Go,
+            } => {
+                // The BLOB whose data end too early, if it is one that was taken. For anything else
+                // nobody waits for an answer that could not say to what.
+                open.blobs_mut().broken(ResultCode::Invalid, output);
+                return Next::Go;
+            }
             FrameError::BadLength { kind, subject, .. } => (*kind, *subject, false),
             FrameError::TooLarge { kind, subject, .. }
             | FrameError::Truncated { kind, subject } => (*kind, *subject, true),
@@ -382,9 +462,9 @@ impl Stream {
 
     /// Stops reading. `last_word` is said once every submission in flight has its result.
     fn close(&mut self, last_word: Option<ServerMessage>) {
-        let (input, submissions) = match self.take_state() {
-            State::AwaitHello { input, .. } => (input, Submissions::default()),
-            State::Open { input, open } => (input, open.into_submissions(&mut self.output)),
+        let (input, (submissions, blobs)) = match self.take_state() {
+            State::AwaitHello { input, .. } => (input, Default::default()),
+            State::Open { input, open } => (input, open.into_rest(&mut self.output)),
             closed @ (State::Closing { .. } | State::Finished) => {
                 self.state = closed;
                 return;
@@ -393,6 +473,7 @@ impl Stream {
         self.stop_reading(&input);
         self.state = State::Closing {
             submissions,
+            blobs,
             last_word,
         };
     }
@@ -408,8 +489,10 @@ impl Stream {
         let input = match self.take_state() {
             State::AwaitHello { input, .. } => input,
             State::Open { input, open } => {
-                // The peer will not be there to hear of submissions in flight.
-                let _submissions = open.into_submissions(&mut self.output);
+                // The peer will not be there to hear of submissions in flight. What waits behind
+                // the data of a BLOB would be taken for a part of it.
+                let _rest = open.into_rest(&mut self.output);
+                self.output.forget_held();
                 input
             }
             closed @ (State::Closing { .. } | State::Finished) => {
@@ -431,8 +514,9 @@ impl Stream {
             State::Open { input, open } if input.rest == Rest::Nothing && open.is_idle() => {}
             State::Closing {
                 submissions,
+                blobs,
                 last_word,
-            } if submissions.is_empty() => {
+            } if submissions.is_empty() && blobs.is_idle() => {
                 if let Some(last_word) = last_word {
                     self.output.send(last_word);
                 }

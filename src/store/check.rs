@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::{
-    Store,
+    BlobTotal, Store,
     act::{ActBody, Effect, StateTable},
+    blobs::Tally,
     counts::{Counts, Item},
     error::StoreError,
     keys::{self, IndexKey, Table},
@@ -31,6 +32,8 @@ pub struct Report {
     pub entries: u64,
     /// What was counted on the way.
     pub counts: Counts,
+    /// What BLOBs there are.
+    pub blobs: BlobTotal,
     /// What is wrong, the first of it.
     pub problems: Vec<Problem>,
     /// How much is wrong in all.
@@ -52,6 +55,14 @@ pub enum Problem {
     ReceivedBackwards(Seq),
     /// The record here was replaced or removed by an entry that is not behind it.
     ReplacedByNothing(Seq),
+    /// The BLOB of this entry is not what its hash says; the text says how.
+    WrongBlob(Seq, String),
+    /// A count of BLOBs is wrong.
+    WrongBlobCount,
+    /// There are chunks of a BLOB that nothing in the log asks for.
+    StrayChunks,
+    /// The entry says of an entry that is not a removed BLOB's that it is.
+    RemovedNothing(Seq),
     /// The act here says what became of the record there, and that is not what is there.
     ActWithoutEffect(Seq, Seq),
     /// A key of the record is not in the index: some queries do not find the record.
@@ -130,6 +141,12 @@ impl fmt::Display for Problem {
                     "entry {seq} was replaced by an entry that is not behind it"
                 )
             }
+            Self::WrongBlob(seq, why) => write!(f, "BLOB of entry {seq} is damaged: {why}"),
+            Self::WrongBlobCount => f.write_str("a count of BLOBs is wrong"),
+            Self::StrayChunks => f.write_str("there are chunks of a BLOB that is not in the log"),
+            Self::RemovedNothing(seq) => {
+                write!(f, "entry {seq} removes a BLOB that is not before it")
+            }
             Self::ActWithoutEffect(seq, from) => {
                 write!(f, "act of entry {seq} is not what became of entry {from}")
             }
@@ -188,6 +205,7 @@ impl Store {
             recount: Recount::default(),
             inspect,
             last_received: Timestamp::MIN,
+            blobs: Tally::default(),
             missing_keys: 0,
             reads_index: true,
             progress,
@@ -195,6 +213,10 @@ impl Store {
         check.log()?;
         if check.reads_index {
             check.index()?;
+        }
+        check.report.blobs = check.blobs.totals();
+        for problem in check.blobs.finish(&view)? {
+            check.report.note(problem);
         }
         check.state();
         let stored = view.counts()?;
@@ -214,6 +236,7 @@ struct Check<'a, 'v> {
     recount: Recount,
     inspect: &'a mut Inspect<'a>,
     last_received: Timestamp,
+    blobs: Tally,
     missing_keys: u64,
     /// Whether the index could be read so far.
     reads_index: bool,
@@ -323,6 +346,22 @@ impl Check<'_, '_> {
                 self.report.counts.gone += 1;
                 if by <= seq || by > self.view.tail() {
                     self.report.note(Problem::ReplacedByNothing(seq));
+                }
+            }
+            LogEntry::Blob(header) => {
+                self.report.counts.index_keys += 1;
+                let problem = self.blobs.blob(self.view, seq, &header);
+                problem.into_iter().for_each(|it| self.report.note(it));
+            }
+            LogEntry::BlobGone(gone) => {
+                let of = self.view.values(&[gone.of]);
+                let is_gone = |value| {
+                    let left = LogEntry::decode(value);
+                    matches!(left, Ok(LogEntry::Gone { by, .. }) if by == seq)
+                };
+                let value = of.as_ref().ok().and_then(|values| values.first());
+                if gone.of >= seq || !value.is_some_and(|value| is_gone(value)) {
+                    self.report.note(Problem::RemovedNothing(seq));
                 }
             }
         }
@@ -464,7 +503,8 @@ fn keys_due(view: &View<'_>, entry: &LogEntry<'_>, seq: Seq) -> Vec<IndexKey> {
         LogEntry::Record(Header { held, .. }, record) => secret.entry_keys(record, *held, seq),
         LogEntry::User { received, user } => vec![secret.user_key(user, *received, seq)],
         LogEntry::Act { body, .. } => secret.act_keys(body.removed(), seq),
-        LogEntry::Gone { .. } => Vec::new(),
+        LogEntry::Blob(blob) => vec![secret.blob_key(&blob.hash, blob.received, seq)],
+        LogEntry::Gone { .. } | LogEntry::BlobGone(_) => Vec::new(),
     }
 }
 

@@ -50,6 +50,11 @@ impl Database {
         self.family(options::INDEX)
     }
 
+    /// Chunks of BLOBs.
+    pub(super) fn blobs(&self) -> Result<&ColumnFamily, StoreError> {
+        self.family(options::BLOBS)
+    }
+
     pub(super) fn state(&self) -> Result<&ColumnFamily, StoreError> {
         self.family(options::STATE)
     }
@@ -72,6 +77,12 @@ impl Database {
     /// Writes `batch` and returns once it is on disk.
     pub(super) fn write(&self, batch: WriteBatch) -> Result<(), StoreError> {
         Ok(self.db.write_opt(batch, &options::synced())?)
+    }
+
+    /// Writes `batch` without waiting for the disk: it is there once a later [`write`](Self::write)
+    /// has returned.
+    pub(super) fn write_later(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        Ok(self.db.write(batch)?)
     }
 
     /// A cursor over the log's keys that reads a snapshot of its own.

@@ -19,7 +19,7 @@
 
 use crate::{
     base::Seq,
-    wire::{Address, Kind, PublicKey, RecordId, RecordRef, Timestamp},
+    wire::{Address, BlobHash, Kind, PublicKey, RecordId, RecordRef, Timestamp},
 };
 
 /// Bytes of an index key.
@@ -64,11 +64,13 @@ pub enum Table {
     Removed = 10,
     /// Acts, newest place first. The value is 0, and the place stands for the time.
     Act = 11,
+    /// BLOBs. Value: digest of the hash; the time is when it was received.
+    Blob = 12,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Time,
         Self::Author,
         Self::Kind,
@@ -80,6 +82,7 @@ impl Table {
         Self::Held,
         Self::Removed,
         Self::Act,
+        Self::Blob,
     ];
 
     /// First byte of the table's keys.
@@ -286,6 +289,12 @@ impl Secret {
     /// The key of a registered user.
     pub(super) fn user_key(&self, user: &PublicKey, received: Timestamp, seq: Seq) -> IndexKey {
         let run = prefix(Table::User, self.value(user.as_bytes()));
+        join(run, !received.nanos(), place(0, seq))
+    }
+
+    /// The key of a BLOB.
+    pub(super) fn blob_key(&self, hash: &BlobHash, received: Timestamp, seq: Seq) -> IndexKey {
+        let run = prefix(Table::Blob, self.value(hash.as_bytes()));
         join(run, !received.nanos(), place(0, seq))
     }
 

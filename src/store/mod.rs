@@ -16,6 +16,7 @@
 
 mod act;
 mod acting;
+mod blobs;
 mod budget;
 mod check;
 mod commit;
@@ -54,6 +55,10 @@ use std::{
 };
 
 pub use act::{Act, ActEntry, Acted, Expect, RecordChange, Removal, StateChange, StateTable};
+pub use blobs::{
+    BlobClaim, BlobInfo, BlobOutcome, BlobReadError, BlobReader, BlobTotal, BlobUpload, BlobWriter,
+    RemovedBlob,
+};
 pub use budget::PageBudget;
 pub use check::{Inspect, Pass, Problem, Progress, Report};
 pub use counts::{Counts, RoleCount};
@@ -107,6 +112,7 @@ impl Store {
     pub fn open(path: &Path, settings: StoreOptions) -> Result<Self, StoreError> {
         let db = Database::open(path, &settings)?;
         let end = recover::end_of_log(&db)?;
+        blobs::recover(&db)?;
         let shared = Shared {
             db,
             path: path.to_owned(),
@@ -149,7 +155,7 @@ impl Store {
     /// [`StoreError::Engine`] if the disk fails; what was acknowledged is safe even then.
     pub fn close(&self) -> Result<(), StoreError> {
         let db = &self.shared.db;
-        let families = [db.log()?, db.index()?, db.state()?, db.meta()?];
+        let families = [db.log()?, db.index()?, db.state()?, db.blobs()?, db.meta()?];
         let options = rocksdb::FlushOptions::default();
         Ok(db.engine().flush_cfs_opt(&families, &options)?)
     }

@@ -49,6 +49,8 @@ pub(super) const LOG: &str = "log";
 pub(super) const INDEX: &str = "index";
 /// What acts set, and what is stored on behalf of users.
 pub(super) const STATE: &str = "state";
+/// Chunks of BLOBs.
+pub(super) const BLOBS: &str = "blobs";
 
 /// Options of the whole database.
 pub(super) fn database(settings: &StoreOptions) -> Result<Options, StoreError> {
@@ -88,6 +90,7 @@ pub(super) fn families(settings: &StoreOptions) -> Result<Vec<ColumnFamilyDescri
         ColumnFamilyDescriptor::new(LOG, log(&cache)?),
         ColumnFamilyDescriptor::new(INDEX, index(&cache)?),
         ColumnFamilyDescriptor::new(STATE, state(&cache)?),
+        ColumnFamilyDescriptor::new(BLOBS, blobs(&cache)?),
     ])
 }
 
@@ -150,6 +153,25 @@ fn index(cache: &Cache) -> Result<Options, StoreError> {
     Ok(options)
 }
 
+/// Chunks are written once, read in order, and deleted in ranges: what compaction moves is their
+/// keys alone, and a file of values goes when nothing in it is left.
+fn blobs(cache: &Cache) -> Result<Options, StoreError> {
+    let mut options = Options::default().get_options_from_string(MEMTABLE_PROTECTION)?;
+    options.set_write_buffer_size(limits::STORE_BLOB_BUFFER_BYTES);
+    options.set_max_write_buffer_number(2);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_block_based_table_factory(&tables(cache));
+    options.set_enable_blob_files(true);
+    options.set_min_blob_size(CHUNK_MIN_BYTES);
+    options.set_blob_file_size(64 << 20);
+    // Pictures, sound and archives are compressed already.
+    options.set_blob_compression_type(DBCompressionType::None);
+    options.set_enable_blob_gc(true);
+    // Deletions reach the files below though nothing new is written; the keys are few.
+    options.set_periodic_compaction_seconds(PERIODIC_COMPACTION_SECONDS);
+    Ok(options)
+}
+
 fn tables(cache: &Cache) -> BlockBasedOptions {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(cache);
@@ -163,6 +185,12 @@ fn tables(cache: &Cache) -> BlockBasedOptions {
 
 /// Values from this size on are kept beside the tables and stay out of compaction.
 const BLOB_MIN_BYTES: u64 = 64 << 10;
+
+/// Chunks from this size on, which are all but the last ones of small BLOBs.
+const CHUNK_MIN_BYTES: u64 = 4 << 10;
+
+/// A day.
+const PERIODIC_COMPACTION_SECONDS: u64 = 24 * 60 * 60;
 
 /// One flush and one compaction at a time.
 const BACKGROUND_JOBS: i32 = 2;

@@ -94,6 +94,19 @@ impl<T: Weight> Queue<T> {
         Ok(())
     }
 
+    /// Queues `item` whatever waits there; its kind must have a bound of its own. Gives it back if
+    /// the queue is closed.
+    pub(super) fn push_anyway(&self, item: T) -> Result<(), T> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(item);
+        }
+        state.put(item);
+        drop(state);
+        self.filled.notify_one();
+        Ok(())
+    }
+
     /// Waits until something is queued and takes what there is, up to `most`; never nothing.
     /// `None` once the queue is closed and empty.
     pub(super) fn take(&self, most: Bounds) -> Option<Vec<T>> {

@@ -154,7 +154,9 @@ fn matching(cursor: &Cursor, seq: Seq, value: &[u8]) -> Result<Option<Entry>, St
         LogEntry::Record(..)
         | LogEntry::Gone { .. }
         | LogEntry::User { .. }
-        | LogEntry::Act { .. } => Ok(None),
+        | LogEntry::Act { .. }
+        | LogEntry::Blob(_)
+        | LogEntry::BlobGone(_) => Ok(None),
     }
 }
 

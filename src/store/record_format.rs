@@ -9,6 +9,8 @@
 //! | 2    | user  | received (ns), key (bin 32): registered as a user of this server         |        |
 //! | 3    | gone  | received (ns), place of the entry that replaced or removed the record    |        |
 //! | 4    | act   | received (ns), by (bin 32 or nil), call, detail, state, effects          |        |
+//! | 6    | blob  | received (ns), hash (bin 32), length, upload, submitter and owner (bin 32 or nil) | |
+//! | 7    | blob gone | received (ns), hash (bin 32), place of its entry, by (bin 32 or nil) |        |
 //!
 //! A record that is held, or that counts for users, has two more elements: held (bool) and charged,
 //! an array of (user's key, account). All others are as they were in schema 1.
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 use super::{
     act::{ActBody, Effect, Removal, StateSet, StateTable},
+    blobs::{BLOB, BLOB_GONE, BlobGone, BlobHeader},
     entry::{Entry, Vouched},
     usage::{Account, Charged},
 };
@@ -55,6 +58,10 @@ pub(super) enum LogEntry<'a> {
         /// What was done.
         body: ActBody,
     },
+    /// A BLOB, whose data lie beside the log.
+    Blob(BlobHeader),
+    /// A BLOB was removed.
+    BlobGone(BlobGone),
 }
 
 /// What was decided about a stored record.
@@ -100,6 +107,8 @@ impl<'a> LogEntry<'a> {
                 let (received, body) = read::<ActFields>(&mut rest)?.check()?;
                 Self::Act { received, body }
             }
+            BLOB => Self::Blob(BlobHeader::decode(&mut rest)?),
+            BLOB_GONE => Self::BlobGone(BlobGone::decode(&mut rest)?),
             _ => return Err(Malformed),
         };
         if rest.is_empty() {
@@ -115,7 +124,9 @@ impl<'a> LogEntry<'a> {
             Self::Record(Header { received, .. }, _)
             | Self::User { received, .. }
             | Self::Gone { received, .. }
-            | Self::Act { received, .. } => *received,
+            | Self::Act { received, .. }
+            | Self::Blob(BlobHeader { received, .. })
+            | Self::BlobGone(BlobGone { received, .. }) => *received,
         }
     }
 }
@@ -293,19 +304,23 @@ fn id_bytes(id: &RecordId) -> ByteArray<48> {
     ByteArray::new(*id.as_bytes())
 }
 
-fn time(nanos: u64) -> Result<Timestamp, Malformed> {
+pub(super) fn time(nanos: u64) -> Result<Timestamp, Malformed> {
     Timestamp::from_nanos(nanos).map_err(|_| Malformed)
 }
 
-fn key(bytes: ByteArray<32>) -> Result<PublicKey, Malformed> {
+pub(super) fn key(bytes: ByteArray<32>) -> Result<PublicKey, Malformed> {
     PublicKey::from_bytes(&bytes).map_err(|_| Malformed)
 }
 
-fn read<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, Malformed> {
+pub(super) fn read<T: DeserializeOwned>(rest: &mut &[u8]) -> Result<T, Malformed> {
     T::deserialize(&mut rmp_serde::Deserializer::new(rest)).map_err(|_| Malformed)
 }
 
-fn write<T: Serialize>(kind: u8, fields: &T, more_bytes: usize) -> Result<Vec<u8>, Malformed> {
+pub(super) fn write<T: Serialize>(
+    kind: u8,
+    fields: &T,
+    more_bytes: usize,
+) -> Result<Vec<u8>, Malformed> {
     let mut value = Vec::with_capacity(FIELDS_BYTES + more_bytes);
     value.push(kind);
     rmp_serde::encode::write(&mut value, fields).map_err(|_| Malformed)?;

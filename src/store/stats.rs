@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use rocksdb::properties;
 
-use super::{Store, counts::Counts, error::StoreError, options};
+use super::{BlobTotal, Store, counts::Counts, error::StoreError, options};
 use crate::{base::Seq, wire::Timestamp};
 
 /// The size of a store.
@@ -16,6 +16,8 @@ pub struct Stats {
     pub last_received: Timestamp,
     /// What is stored.
     pub counts: Counts,
+    /// What BLOBs there are.
+    pub blobs: BlobTotal,
     /// What it takes on disk.
     pub files: Files,
     /// Memory of what is not in tables yet, in bytes.
@@ -27,7 +29,7 @@ pub struct Stats {
 pub struct Files {
     /// Tables: log entries and index keys.
     pub tables: FileTotal,
-    /// Large records.
+    /// Large records, and the data of BLOBs.
     pub blobs: FileTotal,
     /// Write-ahead log: what is not in tables yet.
     pub write_ahead: FileTotal,
@@ -62,6 +64,7 @@ impl Store {
             tail: self.tail(),
             last_received: self.last_received(),
             counts: self.shared.db.counts()?,
+            blobs: self.blob_totals()?,
             files: self.files().map_err(StoreError::Directory)?,
             memtable_bytes: self.memtable_bytes()?,
         })
@@ -94,7 +97,13 @@ impl Store {
     fn memtable_bytes(&self) -> Result<u64, StoreError> {
         let db = &self.shared.db;
         let mut bytes = 0;
-        for family in [options::META, options::LOG, options::INDEX, options::STATE] {
+        for family in [
+            options::META,
+            options::LOG,
+            options::INDEX,
+            options::STATE,
+            options::BLOBS,
+        ] {
             let family = db.family(family)?;
             let size = properties::CUR_SIZE_ALL_MEM_TABLES;
             bytes += db

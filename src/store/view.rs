@@ -117,6 +117,36 @@ impl<'a> View<'a> {
             .collect()
     }
 
+    /// A chunk of a BLOB.
+    pub(super) fn chunk(&self, key: &[u8]) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
+        let mut options = self.options();
+        options.set_snapshot(&self.snapshot);
+        let blobs = self.db.blobs()?;
+        Ok(self.db.engine().get_pinned_cf_opt(blobs, key, &options)?)
+    }
+
+    /// A way along the keys of all chunks.
+    pub(super) fn chunks(&self) -> Result<Keys<'_>, StoreError> {
+        let options = self.options();
+        let keys = self.snapshot.raw_iterator_cf_opt(self.db.blobs()?, options);
+        Ok(Keys(keys))
+    }
+
+    /// A meta value.
+    pub(super) fn meta_value(
+        &self,
+        name: &[u8],
+    ) -> Result<Option<DBPinnableSlice<'_>>, StoreError> {
+        Ok(self.snapshot.get_pinned_cf(self.db.meta()?, name)?)
+    }
+
+    /// A way along the meta values.
+    pub(super) fn meta(&self) -> Result<Keys<'_>, StoreError> {
+        let options = self.options();
+        let keys = self.snapshot.raw_iterator_cf_opt(self.db.meta()?, options);
+        Ok(Keys(keys))
+    }
+
     /// A value of the state.
     pub(super) fn state_value(
         &self,

@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::{
     Store,
     act::{Act, Acted},
+    blobs::{BlobQueue, BlobWork, BlobWriter, Blobs},
     commit,
     counts::Counts,
     entry::{Entry, Judgement, Outcome, Vouched},
@@ -115,6 +116,7 @@ enum Work<C> {
     Record(Record, C),
     User(PublicKey, SyncSender<Registration>),
     Act(Box<Act>, SyncSender<Acted>),
+    Blob(BlobWork),
 }
 
 /// Whom the answer to a piece of work goes to.
@@ -145,6 +147,7 @@ impl<C: Send + 'static> Writer<C> {
             accounts: Accounts::default(),
             store,
             judge,
+            blobs: Blobs::default(),
         };
         let run = move || {
             while let Some(queued) = guard.queue.take(BATCH) {
@@ -193,6 +196,12 @@ impl<C: Send + 'static> Writer<C> {
             return Registration::Halted;
         }
         answer.recv().unwrap_or(Registration::Halted)
+    }
+
+    /// The same writer, for BLOBs.
+    #[must_use]
+    pub fn blobs(&self) -> BlobWriter {
+        BlobWriter::new(Arc::clone(&self.handle.queue) as Arc<dyn BlobQueue>)
     }
 
     /// Changes the store other than by a submission: everything in `act`, or nothing. Blocks until that
@@ -272,7 +281,7 @@ impl<C> Work<C> {
     fn hand_back(self, error: fn(Record, C) -> SubmitError<C>) -> Result<(), SubmitError<C>> {
         match self {
             Self::Record(record, context) => Err(error(record, context)),
-            Self::User(..) | Self::Act(..) => Ok(()),
+            Self::User(..) | Self::Act(..) | Self::Blob(_) => Ok(()),
         }
     }
 }
@@ -282,8 +291,17 @@ impl<C> Weight for Work<C> {
         match self {
             Self::Record(record, _) => record.bytes().len(),
             Self::User(..) => USER_BYTES,
+            Self::Blob(work) => work.weight_bytes(),
             Self::Act(act, _) => act.bytes(),
         }
+    }
+}
+
+/// For BLOBs, which bound by themselves what they queue: with each chunk comes the room for it, and
+/// each upload has one piece of other work at a time.
+impl<C: Send> BlobQueue for Queue<Work<C>> {
+    fn push(&self, work: BlobWork) -> bool {
+        self.push_anyway(Work::Blob(work)).is_ok()
     }
 }
 
@@ -308,17 +326,34 @@ struct Works<J> {
     store: Store,
     judge: J,
     counts: Counts,
+    blobs: Blobs,
     accounts: Accounts,
 }
 
 impl<J: Judge> Works<J> {
-    /// Does everything that was queued, in as many batches as it takes.
+    /// Does everything that was queued, in as many batches as it takes: first what is small, so
+    /// that no record waits for the data of BLOBs that were queued beside it.
     fn run(&mut self, queued: Vec<Work<J::Context>>) {
+        let mut blobs = Vec::new();
+        let queued = queued.into_iter().filter_map(|work| match work {
+            Work::Blob(work) => {
+                blobs.push(work);
+                None
+            }
+            other => Some(other),
+        });
+        let queued: Vec<_> = queued.collect();
+        self.run_batches(queued);
+        let blobs = blobs.into_iter();
+        self.blobs.run(&self.store, &mut self.counts, blobs);
+    }
+
+    fn run_batches(&mut self, queued: Vec<Work<J::Context>>) {
         let mut queued = queued.into_iter().peekable();
         while queued.peek().is_some() {
             let mut askers = Vec::new();
             if self.store.halted().is_some() {
-                askers.extend(queued.by_ref().map(Asker::halted));
+                askers.extend(queued.by_ref().filter_map(Asker::halted));
             } else if let Err(error) = self.batch(&mut queued, &mut askers) {
                 self.store.halt(reason(&error));
                 askers.iter_mut().for_each(Asker::break_promise);
@@ -367,6 +402,8 @@ impl<J: Judge> Works<J> {
                     askers.push(Asker::Act(asker, known));
                     acted?;
                 }
+                // They were sorted out before.
+                Work::Blob(_) => {}
             }
         }
         if stage.is_empty() {
@@ -486,12 +523,14 @@ impl<J: Judge> Works<J> {
 }
 
 impl<C> Asker<C> {
-    fn halted(work: Work<C>) -> Self {
-        match work {
+    fn halted(work: Work<C>) -> Option<Self> {
+        Some(match work {
             Work::Record(_, context) => Self::Submission(context, Outcome::Halted),
             Work::User(_, asker) => Self::Registration(asker, Registration::Halted),
             Work::Act(_, asker) => Self::Act(asker, Acted::Halted),
-        }
+            // Those answer for themselves.
+            Work::Blob(_) => return None,
+        })
     }
 
     /// Takes back an outcome of a batch that could not be written. Almost any may rest on an entry

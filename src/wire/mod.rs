@@ -52,7 +52,7 @@ pub use extension::{
 pub use filter::{Filter, FilterError};
 pub use filter_builder::FilterBuilder;
 pub use frame::{Frame, FrameError, FrameReader};
-pub use hash::Hash64;
+pub use hash::{BlobHash, BlobHashError, BlobHasher, Hash64};
 pub use human::HumanError;
 pub use key::{ContextHash, KeyError, PublicKey, SecretKey, Signature};
 pub use key_schedule::{

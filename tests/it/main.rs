@@ -12,11 +12,15 @@ mod bad_input;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod handshake;
 #[cfg(test)]
 mod matrix;
+#[cfg(test)]
+mod rates;
 #[cfg(test)]
 mod reach;
 #[cfg(test)]

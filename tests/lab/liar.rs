@@ -12,7 +12,7 @@ use mosaicd::net::{
     Admission, Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket,
 };
 use mosaicd::policy::{
-    AppRules, AppSubmit, Apps, Gate, LiveRules, RateRules, Rates, Rules, Served,
+    AppRules, AppSubmit, Apps, BlobRules, Gate, LiveRules, RateRules, Rates, Rules, Served,
 };
 use mosaicd::session::Settings;
 use mosaicd::wire::{
@@ -102,6 +102,7 @@ fn settings() -> Settings {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,
             },
+            blobs: BlobRules::OFF,
         })),
         refuse_wide_filters: true,
     }

@@ -1,10 +1,12 @@
 //! `mosaic publish`: records made from text, or made before, handed in.
 //!
 //! `compose.rs` makes records from flags and text, `source.rs` reads records that exist already,
-//! `tally.rs` prints what became of each and keeps count.
+//! `steady.rs` hands them in as fast as the server bears, `tally.rs` prints what became of each and
+//! keeps count.
 
 mod compose;
 mod source;
+mod steady;
 mod tally;
 
 use std::path::{Path, PathBuf};
@@ -14,12 +16,12 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use self::compose::{ComposeArgs, Composer};
 use self::source::{Entry, RecordSource};
+use self::steady::Steady;
 use self::tally::Tally;
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::filter_args::RoleArgs;
-use crate::base::limits;
-use crate::client::{Client, Submissions};
+use crate::client::Client;
 use crate::wire::{Record, SecretKey};
 
 /// `mosaic publish`.
@@ -93,15 +95,15 @@ fn signing_in(context: &Context, key: &SecretKey) -> Option<SecretKey> {
     (!context.common().anonymous).then(|| key.clone())
 }
 
-async fn submissions(client: &Client, command: &PublishCommand) -> Result<Submissions, CliError> {
+async fn submissions(client: &Client, command: &PublishCommand) -> Result<Steady, CliError> {
     let stream = command.role.open(client).await?;
-    Ok(stream.submit_many(limits::STREAM_SUBMISSIONS_MAX))
+    Ok(Steady::new(&stream))
 }
 
 /// Publishes each line as it comes, and prints each result as it comes.
 async fn publish_lines(
     composer: &Composer,
-    submissions: &mut Submissions,
+    submissions: &mut Steady,
     tally: &mut Tally,
 ) -> Result<(), CliError> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -147,7 +149,7 @@ async fn publish_records(
 
 async fn publish_all(
     source: &mut RecordSource,
-    submissions: &mut Submissions,
+    submissions: &mut Steady,
     tally: &mut Tally,
 ) -> Result<(), CliError> {
     while let Some(read) = source.next().await {
@@ -164,7 +166,7 @@ async fn publish_all(
 /// Hands in one record; where many are on their way, prints the result of the oldest.
 async fn hand_in(
     record: &Record,
-    submissions: &mut Submissions,
+    submissions: &mut Steady,
     tally: &mut Tally,
 ) -> Result<(), CliError> {
     tally.handed_in();
@@ -177,7 +179,7 @@ async fn hand_in(
 /// Waits for the results that are left, and sums up, also after something went wrong.
 async fn finish(
     handed_in: Result<(), CliError>,
-    mut submissions: Submissions,
+    mut submissions: Steady,
     mut tally: Tally,
     client: Client,
 ) -> Result<Exit, CliError> {

@@ -21,7 +21,7 @@ use self::tcp::{Credentials, Tcp};
 use super::error::{ConnectError, RequestError, ServerFault, StreamEnd};
 use super::target::Target;
 use crate::base::limits;
-use crate::identity::{Identity, ServerTrust};
+use crate::identity::{self, EarlyDataOffer, Identity, ServerTrust, Trial};
 use crate::wire::{Direction, Frame, FrameReader, PublicKey, SecretKey, ServerMessage, Transport};
 
 /// A connection on which nothing was said yet. Cheap to clone; all clones are one connection.
@@ -84,6 +84,37 @@ impl RawConnection {
         patience: Duration,
     ) -> Result<Self, ConnectError> {
         let identity = identity.cloned().map(Identity::new);
+        let config = identity::client_tls(*target.trust(), identity.as_ref())?;
+        Self::connect_with(target, identity, config, from, patience).await
+    }
+
+    /// As [`connect`](Self::connect), with a handshake that tries the server out. A server judges
+    /// a client's certificate after the handshake is complete for the client: whether it accepted
+    /// one shows in whether it answers.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    ///
+    /// # Cancel safety
+    /// As [`connect`](Self::connect).
+    pub async fn connect_for_trial(
+        target: &Target,
+        trial: Trial,
+        own: &SecretKey,
+        patience: Duration,
+    ) -> Result<(Self, EarlyDataOffer), ConnectError> {
+        let (config, offer) = identity::trial_tls(*target.trust(), trial, own)?;
+        let connecting = Self::connect_with(target, None, config, None, patience);
+        Ok((connecting.await?, offer))
+    }
+
+    async fn connect_with(
+        target: &Target,
+        identity: Option<Identity>,
+        config: rustls::ClientConfig,
+        from: Option<IpAddr>,
+        patience: Duration,
+    ) -> Result<Self, ConnectError> {
         let dial = |address| Dial {
             address,
             from,
@@ -92,12 +123,12 @@ impl RawConnection {
         };
         match target.transport() {
             Transport::Quic => {
-                let config = quic::config(target, identity.as_ref())?;
+                let config = quic::config(config)?;
                 let attempt = |address| quic::attempt(dial(address), config.clone());
                 race(target, from, attempt).await
             }
             Transport::Tcp => {
-                let credentials = Credentials::new(*target.trust(), identity)?;
+                let credentials = Credentials::new(identity, config);
                 let attempt = |address| tcp::attempt(dial(address), credentials.clone());
                 race(target, from, attempt).await
             }
@@ -228,13 +259,29 @@ impl RawStream {
     /// Cancel safe: no byte is lost.
     pub async fn receive(&mut self) -> Result<Option<ServerMessage>, StreamEnd> {
         loop {
-            match self.frames.next().map_err(ServerFault::from)? {
+            match self.receive_frame().await? {
                 Some(Frame::Message(message)) => {
                     let message = ServerMessage::parse(&message).map_err(ServerFault::from)?;
                     return Ok(Some(message));
                 }
-                Some(Frame::BlobData { .. }) => continue,
-                None => {}
+                Some(Frame::BlobData { .. }) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next message or piece of a BLOB as the server sent it, or `None` where the server ended
+    /// the stream in order.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no byte is lost.
+    pub async fn receive_frame(&mut self) -> Result<Option<Frame>, StreamEnd> {
+        loop {
+            if let Some(frame) = self.frames.next().map_err(ServerFault::from)? {
+                return Ok(Some(frame));
             }
             match self.receive.read().await? {
                 Some(bytes) => self.frames.push(bytes),

@@ -4,14 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Endpoint, IdleTimeout, TransportConfig, VarInt};
 use tokio::time::timeout;
 
 use super::super::error::{ConnectError, StreamEnd};
-use super::super::target::Target;
 use super::{Dial, Link, RawConnection};
 use crate::base::limits;
-use crate::identity::{self, CertificateFault, Identity, Peer, ServerTrust, TLS_NAME};
+use crate::identity::{self, CertificateFault, IdentityError, Peer, ServerTrust, TLS_NAME};
 
 /// A connection, and the endpoint that was made for it.
 #[derive(Clone, Debug)]
@@ -40,13 +40,10 @@ impl Quic {
     }
 }
 
-/// The settings of a connection to `target`.
-pub(super) fn config(
-    target: &Target,
-    identity: Option<&Identity>,
-) -> Result<ClientConfig, ConnectError> {
-    let crypto = identity::client_crypto(*target.trust(), identity)?;
-    let mut config = ClientConfig::new(crypto);
+/// The settings of a connection with those of its TLS.
+pub(super) fn config(tls: rustls::ClientConfig) -> Result<ClientConfig, ConnectError> {
+    let crypto = QuicClientConfig::try_from(tls).map_err(IdentityError::from)?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(transport()));
     Ok(config)
 }

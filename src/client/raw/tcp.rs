@@ -34,13 +34,19 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Those for a server that must be `trust`.
-    pub(super) fn new(
-        trust: ServerTrust,
-        identity: Option<Identity>,
-    ) -> Result<Self, ConnectError> {
-        let config = Arc::new(identity::client_tls(trust, identity.as_ref())?);
-        Ok(Self { identity, config })
+    /// Those with the settings `config`, which were made from `identity`.
+    pub(super) fn new(identity: Option<Identity>, config: ClientConfig) -> Self {
+        Self {
+            identity,
+            config: Arc::new(config),
+        }
+    }
+
+    /// The same for the server with that key alone.
+    fn for_server(&self, key: PublicKey) -> Result<Self, ConnectError> {
+        let trust = ServerTrust::Exact(key);
+        let config = identity::client_tls(trust, self.identity.as_ref())?;
+        Ok(Self::new(self.identity.clone(), config))
     }
 }
 
@@ -59,7 +65,7 @@ impl Tcp {
         let trust = ServerTrust::Exact(key);
         let credentials = match self.dial.trust {
             ServerTrust::Exact(_) => self.credentials.clone(),
-            ServerTrust::Any => Credentials::new(trust, self.credentials.identity.clone())?,
+            ServerTrust::Any => self.credentials.for_server(key)?,
         };
         let dial = Dial { trust, ..self.dial };
         connect(dial, credentials, Arc::clone(&self.siblings)).await

@@ -87,6 +87,11 @@ impl LinkWriter for quinn::SendStream {
         drop(quinn::SendStream::finish(self));
     }
 
+    fn reset(&mut self, code: ResultCode) {
+        // An error means that the stream has ended already.
+        drop(quinn::SendStream::reset(self, error_code(code)));
+    }
+
     fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {
         let stopped = self.stopped();
         async move {

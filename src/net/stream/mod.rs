@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::time::{sleep_until, timeout};
 
+use super::blobs::{self, Blobs};
 use super::link::{Broken, LinkReader, LinkWriter};
 use super::newcomers::Newcomers;
 use super::operating::{self, Orders};
@@ -37,6 +38,7 @@ pub(super) struct Stream<R, W> {
     pub(super) submissions: Submissions,
     pub(super) asks: Asks,
     pub(super) orders: Orders,
+    pub(super) blobs: Blobs,
     pub(super) signals: Watch,
     pub(super) context: Context,
 }
@@ -111,6 +113,8 @@ enum Hears {
 enum Parting {
     /// The stream ends.
     Finish,
+    /// Our half of the stream is broken off.
+    Reset,
     /// The connection ends.
     CloseConnection(ResultCode),
 }
@@ -125,6 +129,7 @@ enum Woken {
     Asked(probing::Told),
     Ordered(operating::Told),
     Informed(Ticket, Box<InfoReply>),
+    Blob(Option<blobs::Told>),
     Signal(Signal),
     Rested,
     Deadline,
@@ -149,6 +154,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
         };
         let end = driver.run().await;
         driver.stream.requests.shutdown().await;
+        driver.stream.blobs.shutdown().await;
         end
     }
 }
@@ -173,6 +179,8 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     async fn wait(&mut self, chunks: &mut [Bytes]) -> Woken {
         let may_read = self.may_read();
         let has_room = self.outbox.has_room();
+        // Between the data of a BLOB nothing else may be said.
+        let may_ask = has_room && !self.stream.session.is_sending_blob();
         let has_output = !self.outbox.is_empty();
         let deadline = self.stream.session.next_deadline();
         let rests_until = self.rests_until;
@@ -183,6 +191,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             submissions,
             asks,
             orders,
+            blobs,
             signals,
             ..
         } = &mut self.stream;
@@ -190,13 +199,14 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             end = &mut self.ended => Woken::Ended(end),
             read = read_or_break(reader, chunks, may_read) => Woken::Read(read),
             written = writer.write(self.outbox.front()), if has_output => Woken::Written(written),
-            told = requests.next(), if has_room => Woken::Request(told),
+            told = requests.next(), if may_ask => Woken::Request(told),
             results = submissions.next() => Woken::Submitted(results),
-            told = asks.next(), if has_room => Woken::Asked(told),
-            told = orders.next(), if has_room => Woken::Ordered(told),
-            (ticket, reply) = informed(&mut self.informing), if has_room => {
+            told = asks.next(), if may_ask => Woken::Asked(told),
+            told = orders.next(), if may_ask => Woken::Ordered(told),
+            (ticket, reply) = informed(&mut self.informing), if may_ask => {
                 Woken::Informed(ticket, Box::new(reply))
             }
+            told = blobs.next(), if has_room => Woken::Blob(told),
             signal = signals.next() => Woken::Signal(signal),
             () = sleep_to(rests_until), if rests_until.is_some() => Woken::Rested,
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
@@ -230,6 +240,8 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 let reply = *reply;
                 self.tell(Event::Info { ticket, reply });
             }
+            Woken::Blob(Some(told)) => self.tell(told.into_event()),
+            Woken::Blob(None) => {}
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
             Woken::Signal(Signal::Banned) => {
                 if let Some(result) = self.stream.context.toll.banned() {
@@ -277,7 +289,11 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             self.tell(Event::Bytes(bytes));
         }
         // After the bytes: what they ask must not wait for the next thing to wake us.
-        while self.parting.is_none() && self.informing.is_none() && self.outbox.has_room() {
+        while self.parting.is_none()
+            && self.informing.is_none()
+            && self.outbox.has_room()
+            && !self.stream.session.is_sending_blob()
+        {
             let Some(ticket) = self.infos.pop_front() else {
                 break;
             };
@@ -309,6 +325,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         self.outbox.has_room()
             && !stream.submissions.is_blocked()
             && !stream.requests.is_crowded()
+            && !stream.blobs.is_blocked()
             && stream.session.wants_bytes()
     }
 
@@ -382,6 +399,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 asks.start(ticket, ask, &context.arrival, answerers);
             }
             Action::Operate { ticket, order } => stream.orders.start(ticket, order),
+            Action::Blob { ticket, order } => stream.blobs.carry_out(ticket, order),
+            Action::Reset => {
+                self.parting.get_or_insert(Parting::Reset);
+            }
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();
@@ -413,6 +434,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 Ok(()) => StreamEnd::Finished,
                 Err(broken) => StreamEnd::Broken(broken),
             },
+            Parting::Reset => {
+                self.stream.writer.reset(ResultCode::TemporaryError);
+                StreamEnd::Finished
+            }
             Parting::CloseConnection(result) => {
                 // A peer that does not listen gets no more than a moment.
                 let farewell = timeout(CLOSE_TIMEOUT, self.farewell()).await;

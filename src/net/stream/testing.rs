@@ -41,6 +41,11 @@ impl Driven {
             ),
             asks: Asks::new(),
             orders: Orders::new(Desk::new(None), Arc::clone(&requester)),
+            blobs: Blobs::new(
+                Some(behind.depot()),
+                Arc::clone(&requester),
+                Arc::clone(&behind.settings),
+            ),
             signals: control.watch(),
             context: Context {
                 arrival: behind.arrival(),

@@ -1,10 +1,13 @@
 //! The driver against a transport in memory, which does exactly what the test says.
 
+use std::sync::atomic::Ordering;
+
 use super::super::testing::{Behind, ID, records, until};
 use super::testing::Driven;
 use super::*;
 use crate::base::RoleSet;
 use crate::base::limits::{HELLO_TIMEOUT, STREAM_OUTBOX_BYTES};
+use crate::policy::{Limit, RateRules};
 use crate::wire::{ClientMessage, Filter, FilterBuilder, ServerMessage, Timestamp};
 
 fn everything() -> Filter {
@@ -253,4 +256,22 @@ async fn a_submission_is_answered_and_one_that_is_lost_is_a_temporary_error() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_sends_too_much_is_not_read_for_a_while_and_loses_nothing() {
+    let behind = Behind::new();
+    behind.admission.rates.set(RateRules {
+        bytes_per_second: 20_000,
+        ..RateRules::NONE
+    });
+    let mut driven = Driven::greeted(&behind).await;
+    for _ in 0..3_000 {
+        driven.peer.send(&ClientMessage::Unsubscribe { id: ID });
+    }
+    for _ in 0..3_000 {
+        driven.expect_closed_query(ResultCode::NotFound).await;
+    }
+    let delayed = &behind.admission.rates.counters().of(Limit::Bytes).delayed;
+    assert!(delayed.load(Ordering::Relaxed) > 0);
 }

@@ -135,6 +135,11 @@ impl LinkWriter for Writer {
         self.channel.finish();
     }
 
+    fn reset(&mut self, _: ResultCode) {
+        // There is no way to break off one half of it.
+        self.channel.abort();
+    }
+
     fn ended(&self) -> impl Future<Output = Result<(), Broken>> + Send + 'static {
         let channel = Arc::clone(&self.channel);
         async move {

@@ -12,6 +12,7 @@ use crate::identity::{Channel, ServerTrust, client_tls};
 use crate::net::probing::testing::Told;
 use crate::net::testing::{Behind, ID, hello, kind, records, soon, until};
 use crate::net::{Control, Listener, NetError, Services, Socket};
+use crate::policy::{Ban, RateRules};
 use crate::wire::{
     ClientMessage, Direction, Filter, FilterBuilder, Frame, FrameReader, ProbeTransport, Record,
     ResultCode, SecretKey, ServerMessage,
@@ -434,4 +435,42 @@ async fn an_address_that_is_taken_is_named() {
     };
     let bound = Listener::bind(&[socket], &server, behind.services());
     assert!(matches!(bound, Err(NetError::Bind { address: named, .. }) if named == address));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_banned_address_is_told_so_over_tcp_and_a_ban_closes_what_is_open() {
+    let running = Running::start(10);
+    let mut open = running.greeted().await;
+    let bans = &running.behind.admission.bans;
+    let ban = Ban {
+        target: "127.0.0.1".parse().unwrap(),
+        until: None,
+        why: String::new(),
+    };
+    assert!(bans.set(ban));
+    running.control.enforce_bans();
+    let result = ResultCode::IpPermanentlyBanned;
+    let closing = Some(ServerMessage::Closing { result });
+    assert_eq!(open.next().await, closing);
+    let mut late = running.connect(None).await;
+    late.send(&hello()).await;
+    assert_eq!(late.next().await, closing);
+    assert_eq!(late.next().await, None);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_over_tcp_are_closed_at_once_where_one_address_begins_too_many() {
+    let running = Running::start(10);
+    running.behind.admission.rates.set(RateRules {
+        handshakes_per_second: 1,
+        ..RateRules::NONE
+    });
+    let mut refused = 0;
+    for _ in 0..10 {
+        refused += u32::from(running.try_connect(None).await.is_err());
+    }
+    // A slow machine may take a second or two for all of them.
+    assert!(refused >= 4, "{refused}");
+    running.stop().await;
 }

@@ -25,11 +25,13 @@ use super::schedule_source::StoreSchedules;
 use super::shutdown::{Desks, Order, Parts};
 use super::users::{Newcomers, Registrar, UserDesk, UserRegistry, UserRules};
 use crate::base::RoleSet;
-use crate::config::{Applications, Config, InboxModeration, Mode, Submitters};
+use crate::config::{Applications, BlobCircle, Blobs, Config, InboxModeration, Mode, Submitters};
 use crate::fanout::Fanout;
 use crate::identity::{Directory, Identity};
 use crate::net::{Admission, Control, Listener, Probing, Records, Services, Socket};
-use crate::policy::{AppRules, AppSubmit, Apps, Gate, LiveRules, Moderation, Rules};
+use crate::policy::{
+    AppRules, AppSubmit, Apps, BlobAccess, BlobRules, Gate, LiveRules, Moderation, Rules,
+};
 use crate::reach::endpoint;
 use crate::session::Settings;
 use crate::store::{Store, StoreError, StoreOptions, Writer};
@@ -435,6 +437,7 @@ impl Core {
                     stage: Arc::clone(&self.stage),
                 }),
                 newcomers: Arc::clone(&self.newcomers) as Arc<_>,
+                blobs: self.writer.blobs(),
                 query_results_max: self.config.limits.query_results,
                 query_scan_max: self.config.limits.query_scan,
             }),
@@ -500,6 +503,22 @@ pub(super) fn rules(config: &Config, served: Arc<UserRegistry>) -> Rules {
                 Submitters::Listed(keys) => AppSubmit::Listed(keys.iter().copied().collect()),
             },
         },
+        blobs: blob_rules(&config.blobs),
+    }
+}
+
+fn blob_rules(blobs: &Blobs) -> BlobRules {
+    let access = |circle| match circle {
+        BlobCircle::Users => BlobAccess::Users,
+        BlobCircle::Authenticated => BlobAccess::Authenticated,
+        BlobCircle::Anyone => BlobAccess::Anyone,
+    };
+    BlobRules {
+        enabled: blobs.enabled,
+        submit: access(blobs.submit),
+        read: access(blobs.read),
+        bytes_max: blobs.bytes_max,
+        user_bytes: blobs.user_bytes,
     }
 }
 

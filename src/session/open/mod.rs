@@ -9,6 +9,7 @@ use self::extensions::refuse;
 use self::operator::OpenOrder;
 use crate::base::{Role, RoleSet, limits};
 use crate::session::asks::Asks;
+use crate::session::blobs::{self, Blobs};
 use crate::session::connection::{Connection, HeldBytes, Hello};
 use crate::session::event::{Action, ReadRequest, Ticket};
 use crate::session::fault::Fault;
@@ -16,8 +17,8 @@ use crate::session::output::Output;
 use crate::session::reads::{OpenRead, Progress, Reads};
 use crate::session::submissions::Submissions;
 use crate::wire::{
-    BodyRefusal, ClientMessage, Filter, MessageType, QueryId, Record, ResultCode, ServerMessage,
-    Subject, record_header,
+    BlobHash, BodyRefusal, ClientMessage, Filter, MessageType, QueryId, Record, ResultCode,
+    ServerMessage, Subject, record_header,
 };
 
 /// A stream on which requests are made.
@@ -31,6 +32,7 @@ pub(super) struct Open {
     asks: Asks,
     /// The operator's order that is under way: one at a time.
     order: Option<OpenOrder>,
+    blobs: Blobs,
 }
 
 /// What the stream is for.
@@ -51,6 +53,8 @@ enum Stance {
 pub(super) enum Next {
     /// It goes on.
     Go,
+    /// No more is read; what was asked is answered.
+    Deaf,
     /// No more is read, and this is the last word once submissions in flight have their results.
     Close(Option<ServerMessage>),
     /// The peer broke the protocol so that its connection is closed.
@@ -66,6 +70,7 @@ impl Open {
             infos: Vec::new(),
             asks: Asks::default(),
             order: None,
+            blobs: Blobs::default(),
         }
     }
 
@@ -75,6 +80,7 @@ impl Open {
             || self.infos.len() >= limits::STREAM_INFOS_MAX
             || self.asks.is_full()
             || self.order.is_some()
+            || self.blobs.is_waiting()
     }
 
     /// Whether every request has its answer.
@@ -84,12 +90,25 @@ impl Open {
             && self.infos.is_empty()
             && self.asks.is_idle()
             && self.order.is_none()
+            && self.blobs.is_idle()
     }
 
-    /// Cancels what is read, forgets what was asked, and keeps the submissions in flight.
-    pub(super) fn into_submissions(mut self, output: &mut Output) -> Submissions {
+    /// Cancels what is read, forgets what was asked, and keeps the submissions in flight and the
+    /// BLOBs that are being stored or sent.
+    pub(super) fn into_rest(mut self, output: &mut Output) -> (Submissions, Blobs) {
         self.reads.cancel_all(output);
-        self.submissions
+        self.blobs.wind_up(output);
+        (self.submissions, self.blobs)
+    }
+
+    /// The BLOBs of the stream.
+    pub(super) const fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// The BLOBs of the stream, to tell them what happened.
+    pub(super) const fn blobs_mut(&mut self) -> &mut Blobs {
+        &mut self.blobs
     }
 
     /// Carries out one message.
@@ -125,17 +144,16 @@ impl Open {
             }
             ClientMessage::Unsubscribe { id } => self.unsubscribe(id, output),
             ClientMessage::Submission { record } => self.submit(record, connection, output),
-            ClientMessage::BlobGet { hash } => output.send(&ServerMessage::BlobResult {
-                result: ResultCode::NotFound,
-                data_bytes: 0,
-                hash,
-            }),
-            // BLOBs are not stored yet: the largest one that INFO allows has no bytes.
-            ClientMessage::BlobSubmission { hash, .. } => {
-                output.send(&ServerMessage::BlobSubmissionResult {
-                    result: ResultCode::TooLarge,
-                    hash,
-                });
+            ClientMessage::BlobGet { hash } => {
+                self.blobs.get(BlobHash::from_bytes(hash), output);
+            }
+            ClientMessage::BlobSubmission { hash, data_bytes } => {
+                return self.submit_blob(
+                    BlobHash::from_bytes(hash),
+                    data_bytes,
+                    connection,
+                    output,
+                );
             }
             ClientMessage::DhtLookup => return unrecognized(),
             ClientMessage::Unrecognized => return Next::Close(None),
@@ -167,7 +185,7 @@ impl Open {
                 submission_result(fault.code(), id_prefix, output);
                 Next::Go
             }
-            // Of a BLOB SUBMISSION that breaks off, the head was answered when it came.
+            // A head that breaks off: nobody waits for an answer to half a hash.
             Subject::Blob(_) => Next::Go,
             Subject::Request(request_id) => {
                 let refusal = BodyRefusal {
@@ -358,6 +376,24 @@ impl Open {
             bound,
             app,
         });
+    }
+
+    fn submit_blob(
+        &mut self,
+        hash: BlobHash,
+        data_bytes: u64,
+        connection: &Connection,
+        output: &mut Output,
+    ) -> Next {
+        if let Some(held) = connection.hold_upload() {
+            self.blobs.submit(hash, data_bytes, held, output);
+            return Next::Go;
+        }
+        blobs::answer(hash, ResultCode::TooFast, output);
+        if data_bytes > limits::BLOB_DISCARD_MAX_BYTES {
+            return Next::Deaf;
+        }
+        Next::Go
     }
 
     fn binding(&self) -> (Option<Role>, Option<u32>) {

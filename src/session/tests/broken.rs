@@ -11,10 +11,6 @@ fn script() -> Vec<Bytes> {
     let record = Draft::by(Person::Alice, ReadAccess::Everybody).record();
     let mut no_record = record.bytes().to_vec();
     no_record[48] = 0;
-    let blob = ClientMessage::BlobSubmission {
-        hash: [1; 32],
-        data_bytes: 13,
-    };
     let role = StreamRole::Outbox;
     vec![
         hello().encode(),
@@ -25,9 +21,6 @@ fn script() -> Vec<Bytes> {
         subscribe(1).encode(),
         Bytes::from_static(&[0x01, 9, 0, 0, 6, 0, 0, 0, 1]),
         unsubscribe(2).encode(),
-        blob.encode(),
-        Bytes::from_static(&[5; 13]),
-        ClientMessage::BlobGet { hash: [2; 32] }.encode(),
         Info {}.encode(3),
         get(9).encode(),
         hello().encode(),
@@ -44,7 +37,7 @@ fn where_bytes_are_cut_makes_no_difference() {
         Some(&STOP_READING),
         "a submission is in flight"
     );
-    assert_eq!(whole.len(), 17, "{whole:?}");
+    assert_eq!(whole.len(), 15, "{whole:?}");
     for cut in 0..=bytes.len() {
         let (head, tail) = bytes.split_at(cut);
         let mut talk = Talk::new(&anonymous(settings()));
@@ -220,7 +213,12 @@ fn what_is_skipped_and_the_data_of_a_blob_must_end_in_time_too() {
     };
     for bytes in [too_large.into(), blob.encode()] {
         let mut talk = Talk::greeted(&anonymous(settings()));
-        assert_eq!(talk.bytes(bytes).len(), 1, "it is refused");
+        let said = talk.bytes(bytes);
+        assert_eq!(said.len(), 1, "it is refused, or the driver is asked");
+        if let [Said::Action(Action::Blob { ticket, .. })] = said.as_slice() {
+            let (ticket, news) = (*ticket, BlobNews::Submitted(ResultCode::TooLarge));
+            assert_eq!(talk.tell(Event::Blob { ticket, news }).len(), 1);
+        }
         talk.now = talk.stream.next_deadline().unwrap();
         assert_eq!(talk.tell(Event::Deadline), [STOP_READING, FINISH]);
     }

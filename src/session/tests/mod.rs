@@ -1,6 +1,7 @@
 //! Both ends of a stream in memory, on a clock that is moved by hand.
 
 mod asks;
+mod blobs;
 mod broken;
 mod ending;
 mod extensions;
@@ -15,7 +16,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Action, Connection, Event, ReadRequest, Settings, Stream, Ticket};
+use super::{Action, BlobNews, Connection, Event, ReadRequest, Settings, Stream, Ticket};
 use crate::base::RoleSet;
 use crate::identity::{Peer, PeerKey};
 use crate::policy::testing::{self, Draft, Person};

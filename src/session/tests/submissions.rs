@@ -1,4 +1,4 @@
-//! SUBMISSION, and BLOBs.
+//! SUBMISSION.
 
 use super::*;
 use crate::base::limits;
@@ -123,53 +123,4 @@ fn the_bytes_in_flight_are_bounded_too() {
     assert!(bytes < most, "{bytes}");
     talk.tell(result(tickets[0], ACCEPTED));
     assert!(talk.stream.wants_bytes());
-}
-
-#[test]
-fn no_blob_is_here_yet() {
-    let mut talk = Talk::greeted(&anonymous(settings()));
-    let hash = [3; 32];
-    let said = talk.send(&ClientMessage::BlobGet { hash });
-    let not_found = ServerMessage::BlobResult {
-        result: ResultCode::NotFound,
-        data_bytes: 0,
-        hash,
-    };
-    assert_eq!(said, [Said::Message(not_found)]);
-    talk.read(&query(1));
-}
-
-#[test]
-fn a_blob_is_too_large_its_data_are_thrown_away_as_they_come_and_the_stream_goes_on() {
-    for data_bytes in [0, 1, 1_000_000] {
-        let mut talk = Talk::greeted(&anonymous(settings()));
-        let hash = [3; 32];
-        let too_large = ServerMessage::BlobSubmissionResult {
-            result: ResultCode::TooLarge,
-            hash,
-        };
-        let head = ClientMessage::BlobSubmission { hash, data_bytes };
-        assert_eq!(talk.send(&head), [Said::Message(too_large)]);
-        let data = vec![0x01; usize::try_from(data_bytes).unwrap()];
-        for chunk in data.chunks(limits::STREAM_READ_BYTES) {
-            assert!(talk.stream.wants_bytes());
-            assert_eq!(talk.bytes(chunk.to_vec()), []);
-        }
-        talk.read(&query(1));
-    }
-}
-
-#[test]
-fn a_client_that_heard_that_its_blob_is_too_large_may_leave_the_data_out() {
-    let mut talk = Talk::greeted(&anonymous(settings()));
-    let ticket = talk.read(&query(1));
-    talk.send(&ClientMessage::BlobSubmission {
-        hash: [3; 32],
-        data_bytes: (1 << 48) - 1,
-    });
-    assert_eq!(talk.bytes(vec![7; 100]), []);
-    assert_eq!(talk.tell(Event::PeerFinished), []);
-    let result = ResultCode::Success;
-    let said = talk.tell(Event::Ended { ticket, result });
-    assert_eq!(said, [closed(1, result), FINISH]);
 }

@@ -1,6 +1,7 @@
 //! Tests of the store as a whole.
 
 mod acting;
+mod blobs;
 mod charging;
 mod checking;
 mod ledger;

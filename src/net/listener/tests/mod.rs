@@ -1,5 +1,6 @@
 //! The listener over UDP on this machine.
 
+mod admission;
 mod arrivals;
 mod sockets;
 

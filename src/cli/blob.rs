@@ -1,0 +1,196 @@
+//! `mosaic blob`: data under their hash, handed in and fetched.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::io::AsyncWrite;
+
+use super::args::BlobCommand;
+use super::context::Context;
+use super::error::{CliError, Exit};
+use super::rows::{BlobRow, StoredBlobRow};
+use super::say;
+use crate::base::limits;
+use crate::client::{BlobError, Client};
+use crate::wire::{BlobHash, BlobHasher};
+
+/// Hands BLOBs in, or fetches one.
+///
+/// # Errors
+/// No connection, files that cannot be read or written, or data that are not what was asked for.
+pub(super) async fn run(context: &Context, command: &BlobCommand) -> Result<Exit, CliError> {
+    match command {
+        BlobCommand::Put { files } => put_all(context, files).await,
+        BlobCommand::Get { hash, file } => get(context, *hash, file.as_deref()).await,
+    }
+}
+
+/// A file whose hash is known.
+struct Hashed {
+    file: File,
+    hash: BlobHash,
+    length_bytes: u64,
+}
+
+async fn put_all(context: &Context, files: &[PathBuf]) -> Result<Exit, CliError> {
+    let client = context.connect().await?;
+    let mut output = context.output()?;
+    let mut exit = Exit::Done;
+    for path in files {
+        // The head of a BLOB names its hash, so the file is read twice.
+        let named = path.clone();
+        let hashing = tokio::task::spawn_blocking(move || hash_file(&named));
+        let hashed = hashing
+            .await
+            .map_err(|_| read_error(path, io::Error::other("a panic")))??;
+        let row = put(&client, path, hashed).await?;
+        if !row.is_accepted() {
+            exit = Exit::Refused;
+        }
+        output.row(&row)?;
+        output.flush()?;
+    }
+    client.close().await;
+    Ok(exit)
+}
+
+fn hash_file(path: &Path) -> Result<Hashed, CliError> {
+    let failed = |error| read_error(path, error);
+    let mut file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(failed(io::Error::other("it is no file")));
+    }
+    let bar = bar("hashing", metadata.len());
+    let mut hasher = BlobHasher::default();
+    let mut buffer = vec![0; limits::BLOB_CHUNK_BYTES];
+    let mut length_bytes: u64 = 0;
+    loop {
+        let read = file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+        length_bytes = length_bytes.saturating_add(read as u64);
+        bar.set_position(length_bytes);
+    }
+    bar.finish_and_clear();
+    file.rewind().map_err(failed)?;
+    Ok(Hashed {
+        file,
+        hash: hasher.hash(),
+        length_bytes,
+    })
+}
+
+async fn put(client: &Client, path: &Path, hashed: Hashed) -> Result<StoredBlobRow, CliError> {
+    let Hashed {
+        file,
+        hash,
+        length_bytes,
+    } = hashed;
+    let mut file = tokio::fs::File::from_std(file);
+    let bar = bar("sending", length_bytes);
+    let mut progress = |done, _| bar.set_position(done);
+    let result = client.put_blob(hash, length_bytes, &mut file, &mut progress);
+    let result = Box::pin(result).await;
+    bar.finish_and_clear();
+    let result = result.map_err(|error| match error {
+        BlobError::Read(source) => read_error(path, source),
+        BlobError::Short(_) => read_error(path, io::Error::other("it was changed meanwhile")),
+        other => other.into(),
+    })?;
+    let file = path.to_string_lossy().into_owned();
+    Ok(StoredBlobRow::new(file, hash, length_bytes, result))
+}
+
+async fn get(context: &Context, hash: BlobHash, file: Option<&Path>) -> Result<Exit, CliError> {
+    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
+        if io::stdout().is_terminal() {
+            return Err(CliError::BadValue {
+                what: "the BLOB",
+                why: "standard output is a terminal; name a file with -o, or use a pipe".into(),
+            });
+        }
+        let client = context.connect().await?;
+        let fetched = fetch(&client, hash, &mut tokio::io::stdout()).await;
+        client.close().await;
+        return fetched.map(|_| Exit::Done).map_err(|error| match error {
+            BlobError::Write(source) => CliError::Output(source),
+            other => other.into(),
+        });
+    };
+    let client = context.connect().await?;
+    let length_bytes = fetch_file(&client, hash, path).await?;
+    client.close().await;
+    let file = path.to_string_lossy().into_owned();
+    let mut output = context.output()?;
+    output.row(&BlobRow::new(file, hash, length_bytes))?;
+    output.flush()?;
+    Ok(Exit::Done)
+}
+
+/// Fetches into a file beside `path`, which takes its place once its hash was checked: whatever is
+/// at `path` is whole.
+async fn fetch_file(client: &Client, hash: BlobHash, path: &Path) -> Result<u64, CliError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    let part = PathBuf::from(name);
+    let failed = |path: &Path, source| CliError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let file = tokio::fs::File::create(&part).await;
+    let mut file = file.map_err(|source| failed(&part, source))?;
+    let fetched = fetch(client, hash, &mut file).await;
+    drop(file);
+    let fetched = match fetched {
+        Ok(length_bytes) => match tokio::fs::rename(&part, path).await {
+            Ok(()) => return Ok(length_bytes),
+            Err(source) => failed(path, source),
+        },
+        Err(BlobError::Write(source)) => failed(&part, source),
+        Err(other) => other.into(),
+    };
+    if let Err(error) = tokio::fs::remove_file(&part).await {
+        say(&format!("cannot remove {}: {error}", part.display()));
+    }
+    Err(fetched)
+}
+
+async fn fetch(
+    client: &Client,
+    hash: BlobHash,
+    out: &mut (dyn AsyncWrite + Unpin + Send),
+) -> Result<u64, BlobError> {
+    let bar = bar("fetching", 0);
+    let mut progress = |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    };
+    let fetched = Box::pin(client.get_blob(hash, out, &mut progress)).await;
+    bar.finish_and_clear();
+    fetched
+}
+
+/// A progress bar on standard error, where that is a terminal.
+fn bar(what: &'static str, length_bytes: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length_bytes);
+    // A template that does not parse would leave the default style.
+    if let Ok(style) = ProgressStyle::with_template(BAR) {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar
+}
+
+fn read_error(path: &Path, source: io::Error) -> CliError {
+    CliError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+const BAR: &str = "{msg:>8} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";

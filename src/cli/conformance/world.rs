@@ -1,0 +1,286 @@
+//! The server under test, and the people who visit it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::timeout;
+
+use super::check::{Stop, failed, skipped};
+use super::corpus::Corpus;
+use super::talk::Talk;
+use crate::base::{Role, limits};
+use crate::client::{ConnectError, RawConnection, Target};
+use crate::wire::{
+    Body, EXTENSION_APP, Info, InfoReply, Kind, Record, RecordBuilder, ResultCode, RoleCondition,
+    SecretKey, ServerMessage, Transport,
+};
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Nobody: no certificate.
+    Anonymous,
+    /// A user of the server.
+    User,
+    /// Another one.
+    Second,
+    /// A key that nobody knows.
+    Stranger,
+}
+
+/// Everything that the checks share.
+pub(super) struct World {
+    pub(super) target: Target,
+    /// Longest wait for one reply.
+    pub(super) patience: Duration,
+    pub(super) user: SecretKey,
+    pub(super) second: SecretKey,
+    pub(super) stranger: SecretKey,
+    /// Whether the user's key was given, so that the user is one the server serves.
+    pub(super) is_user_given: bool,
+    /// What the server said of itself; `None` where it does not know the extension messages.
+    pub(super) info: Option<InfoReply>,
+    /// A connection of each, over a transport that has many streams, with its first stream.
+    shared: [Mutex<Option<Talk>>; 4],
+    corpus: OnceCell<Result<Corpus, Stop>>,
+    /// How many connections were not made.
+    refusals: AtomicU32,
+}
+
+/// The keys to visit with, where they were given.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    pub(super) user: Option<SecretKey>,
+    pub(super) second: Option<SecretKey>,
+}
+
+impl World {
+    /// Says HELLO to the server at `target`, and asks what it is.
+    ///
+    /// # Errors
+    /// [`ConnectError`]: there is no server to test, or not the one that is meant.
+    pub(super) async fn open(
+        target: Target,
+        keys: Keys,
+        patience: Duration,
+    ) -> Result<Self, ConnectError> {
+        let first = RawConnection::connect(&target, None, patience).await?;
+        first.close().await;
+        let is_user_given = keys.user.is_some();
+        let mut world = Self {
+            target,
+            patience,
+            user: keys.user.unwrap_or_else(SecretKey::generate),
+            second: keys.second.unwrap_or_else(SecretKey::generate),
+            stranger: SecretKey::generate(),
+            is_user_given,
+            info: None,
+            shared: Default::default(),
+            corpus: OnceCell::new(),
+            refusals: AtomicU32::new(0),
+        };
+        // A server that does not answer here is told apart by the checks.
+        world.info = world.ask_info().await.ok().flatten();
+        // Where anybody with a key is served, nobody is before the first visit.
+        for who in [Who::User, Who::Second] {
+            world.talk(who).await.ok();
+        }
+        Ok(world)
+    }
+
+    async fn ask_info(&self) -> Result<Option<InfoReply>, Stop> {
+        let mut talk = self.silent(Who::Anonymous).await?;
+        if !talk.hello(wanted()).await?.contains(&EXTENSION_APP) {
+            return Ok(None);
+        }
+        talk.send(Info {}.encode(1)).await?;
+        match talk.message().await?.0 {
+            ServerMessage::Extension(reply) => Ok(InfoReply::decode(&reply.body).ok()),
+            _ => Ok(None),
+        }
+    }
+
+    /// The key of `who`; `None` for nobody.
+    pub(super) const fn key(&self, who: Who) -> Option<&SecretKey> {
+        match who {
+            Who::Anonymous => None,
+            Who::User => Some(&self.user),
+            Who::Second => Some(&self.second),
+            Who::Stranger => Some(&self.stranger),
+        }
+    }
+
+    /// Whether a connection has many streams.
+    pub(super) fn has_streams(&self) -> bool {
+        self.target.transport() == Transport::Quic
+    }
+
+    /// A stream of `who`, on which HELLO need not be said: one more of a connection that several
+    /// checks use, where a connection can have several.
+    pub(super) async fn talk(&self, who: Who) -> Result<Talk, Stop> {
+        if !self.has_streams() {
+            return self.fresh(who).await;
+        }
+        let mut shared = self.shared_of(who).lock().await;
+        let is_open = |talk: &Talk| {
+            let quic = talk.connection.quic();
+            quic.is_some_and(|quic| quic.close_reason().is_none())
+        };
+        let first = match shared.take().filter(is_open) {
+            Some(first) => first,
+            None => Box::pin(self.fresh(who)).await?,
+        };
+        let connection = shared.insert(first).connection.clone();
+        drop(shared);
+        self.stream_of(connection).await
+    }
+
+    /// A stream of a new connection of `who`, on which HELLO was said.
+    pub(super) async fn fresh(&self, who: Who) -> Result<Talk, Stop> {
+        let mut talk = self.silent(who).await?;
+        talk.hello(wanted()).await?;
+        Ok(talk)
+    }
+
+    /// A stream of a new connection of whoever holds `key`, on which HELLO was said.
+    pub(super) async fn fresh_as(&self, key: &SecretKey) -> Result<Talk, Stop> {
+        let mut talk = self.silent_as(Some(key)).await?;
+        talk.hello(wanted()).await?;
+        Ok(talk)
+    }
+
+    /// A stream of a new connection of `who`, on which nothing was said.
+    pub(super) async fn silent(&self, who: Who) -> Result<Talk, Stop> {
+        self.silent_as(self.key(who)).await
+    }
+
+    async fn silent_as(&self, key: Option<&SecretKey>) -> Result<Talk, Stop> {
+        let connecting = RawConnection::connect(&self.target, key, self.patience);
+        match Box::pin(connecting).await {
+            Ok(connection) => self.stream_of(connection).await,
+            Err(error) => {
+                self.refusals.fetch_add(1, Ordering::Relaxed);
+                Err(Stop::NoConnection(super::super::error::chain(&error)))
+            }
+        }
+    }
+
+    /// One more stream of `connection`.
+    pub(super) async fn stream_of(&self, connection: RawConnection) -> Result<Talk, Stop> {
+        let stream = match timeout(self.patience, connection.open()).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(failed("a stream", super::super::error::chain(&error))),
+            Err(_) => return Err(failed("a stream", "the server allows no further one")),
+        };
+        Ok(Talk::new(connection, stream, self.patience))
+    }
+
+    const fn shared_of(&self, who: Who) -> &Mutex<Option<Talk>> {
+        let [anonymous, user, second, stranger] = &self.shared;
+        match who {
+            Who::Anonymous => anonymous,
+            Who::User => user,
+            Who::Second => second,
+            Who::Stranger => stranger,
+        }
+    }
+
+    /// Has `who` hand in `record`, which is a valid one, and waits until the server is through
+    /// with it. A server that has no place for it ends the check as not testable.
+    pub(super) async fn publish(&self, who: Who, record: &Record) -> Result<(), Stop> {
+        let mut talk = self.talk(who).await?;
+        let result = talk.submit(record.bytes()).await?;
+        taken(result)?;
+        talk.fence().await
+    }
+
+    /// The records that the checks of filters ask for, handed in when the first of them needs them.
+    pub(super) async fn corpus(&self) -> Result<&Corpus, Stop> {
+        let publishing = || async {
+            match Box::pin(Corpus::publish(self)).await {
+                // The check that hears it comes again.
+                Err(again @ (Stop::TooFast | Stop::NoConnection(_))) => Err(again),
+                done => Ok(done),
+            }
+        };
+        let corpus = self.corpus.get_or_try_init(publishing).await?;
+        corpus.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether the server says that it plays `role` now; `None` where it does not tell.
+    pub(super) fn says_open(&self, role: Role) -> Option<bool> {
+        let info = self.info.as_ref()?;
+        let report = info.roles.get(&role.into());
+        Some(report.is_some_and(|report| report.state == RoleCondition::Open))
+    }
+
+    /// Whether so many connections were not made that the server is gone, and not just slow.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.refusals.load(Ordering::Relaxed) > limits::CONFORMANCE_REFUSALS_MAX
+    }
+
+    /// Ends the check as not testable where the server does not know the extension messages.
+    pub(super) fn need_extensions(&self) -> Result<&InfoReply, Stop> {
+        self.info
+            .as_ref()
+            .ok_or_else(|| skipped("the server does not have the extension messages"))
+    }
+}
+
+/// Whether a valid record was taken. A refusal is the server's right: not every visitor is served.
+pub(super) fn taken(result: ResultCode) -> Result<(), Stop> {
+    match result {
+        ResultCode::Accepted => Ok(()),
+        ResultCode::Invalid | ResultCode::Duplicate | ResultCode::NoConsumers => Err(failed(
+            "SUBMISSION RESULT (ACCEPTED) for a valid new record",
+            result.to_string(),
+        )),
+        _ => Err(skipped(format!(
+            "the server does not take such a record of this visitor ({result})"
+        ))),
+    }
+}
+
+/// What HELLO asks for.
+fn wanted() -> Vec<u32> {
+    vec![EXTENSION_APP, TEST_APP]
+}
+
+/// A kind of the example application with those flags and a number drawn for it, so that no other
+/// check and no other run uses it.
+pub(super) fn kind(flags: u16) -> Result<Kind, Stop> {
+    let number: u16 = rand::random();
+    let bits = u64::from(TEST_APP) << 32 | u64::from(number) << 16 | u64::from(flags);
+    Kind::new(bits).map_err(|error| skipped(error.to_string()))
+}
+
+/// A record of a new kind with those flags.
+pub(super) fn record(author: &SecretKey, flags: u16) -> Result<RecordBuilder, Stop> {
+    Ok(RecordBuilder::new(kind(flags)?, author.public())
+        .payload(Bytes::from_static(b"mosaic conformance test")))
+}
+
+/// Signs `record` with its author's key.
+pub(super) fn signed(record: RecordBuilder, key: &SecretKey) -> Result<Record, Stop> {
+    record.sign(key).map_err(|error| skipped(error.to_string()))
+}
+
+/// A record of a new kind with those flags, signed by its author.
+pub(super) fn plain(author: &SecretKey, flags: u16) -> Result<Record, Stop> {
+    signed(record(author, flags)?, author)
+}
+
+/// The example application.
+pub(super) const TEST_APP: u32 = 99;
+
+/// Flags of kinds: how duplicates are handled, for everybody.
+pub(super) const UNIQUE: u16 = 0x0c;
+pub(super) const EPHEMERAL: u16 = 0x0d;
+pub(super) const REPLACEABLE: u16 = 0x0e;
+pub(super) const VERSIONED: u16 = 0x0f;
+
+/// Flags of kinds: unique, and who reads.
+pub(super) const AUTHOR_ONLY: u16 = 0x00;
+pub(super) const AUTHOR_AND_TAGGED: u16 = 0x04;

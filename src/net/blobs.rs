@@ -1,0 +1,429 @@
+//! The BLOBs of one stream: a task for the one that comes in, and one for the one that goes out.
+//!
+//! ```text
+//! stream ── feed, 4 pieces ── upload ── room, chunks ── writer's thread
+//! stream ── told, 2 pages ─── download ── readers ───── store
+//! ```
+//!
+//! Each arrow is a bounded queue, so a slow disk stops the reading of the stream, and a slow peer
+//! stops the reading of the store.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use super::readers::Lane;
+use super::readers::ReaderPanicked;
+use super::requester::Requester;
+use crate::base::limits::{
+    BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_QUEUE_MAX_BYTES, STREAM_PAGES_MAX,
+};
+use crate::session::{BlobNews, BlobOrder, Event, Settings, Ticket};
+use crate::store::{
+    BlobClaim, BlobOutcome, BlobReadError, BlobReader, BlobUpload, BlobWriter, Store, StoreError,
+};
+use crate::wire::{BlobHash, ResultCode};
+
+/// Where the BLOBs of all streams are kept.
+#[derive(Debug)]
+pub(super) struct Depot {
+    store: Store,
+    writer: BlobWriter,
+    /// Bytes that may be on their way to the writer.
+    queue: Arc<Semaphore>,
+}
+
+impl Depot {
+    pub(super) fn new(store: Store, writer: BlobWriter) -> Self {
+        Self {
+            store,
+            writer,
+            queue: Arc::new(Semaphore::new(BLOB_QUEUE_MAX_BYTES)),
+        }
+    }
+}
+
+/// The BLOBs of one stream. Dropping it ends them: what comes in is not kept.
+#[derive(Debug)]
+pub(super) struct Blobs {
+    /// `None` where there is no store.
+    depot: Option<Arc<Depot>>,
+    requester: Arc<Requester>,
+    settings: Arc<Settings>,
+    tasks: JoinSet<()>,
+    tickets: HashMap<Id, Ticket>,
+    upload: Option<Upload>,
+    download: Option<(Ticket, AbortHandle)>,
+    sender: mpsc::Sender<Told>,
+    told: mpsc::Receiver<Told>,
+}
+
+/// The BLOB that comes in. Where `feed` is dropped without [`Piece::End`], nothing of it is kept.
+#[derive(Debug)]
+struct Upload {
+    ticket: Ticket,
+    feed: mpsc::Sender<Piece>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// What there is to tell the stream.
+#[derive(Debug)]
+pub(super) struct Told {
+    ticket: Ticket,
+    news: BlobNews,
+}
+
+/// Why a BLOB is not taken in.
+#[derive(Debug, Error)]
+enum NotTaken {
+    /// The stream gave it up.
+    #[error("the stream gave the BLOB up")]
+    GivenUp,
+    /// The peer is told so.
+    #[error("refused: {0}")]
+    Refused(ResultCode),
+}
+
+/// Why a BLOB is not handed out.
+#[derive(Debug, Error)]
+enum NotSent {
+    /// The stream is gone.
+    #[error("the stream is gone")]
+    Gone,
+    /// The peer is told so.
+    #[error("refused: {0}")]
+    Refused(ResultCode),
+    /// It ended too early.
+    #[error(transparent)]
+    Read(#[from] BlobReadError),
+    /// A reader panicked, which was traced.
+    #[error(transparent)]
+    Panicked(#[from] ReaderPanicked),
+}
+
+/// One task's side of it.
+struct Job {
+    ticket: Ticket,
+    depot: Option<Arc<Depot>>,
+    requester: Arc<Requester>,
+    settings: Arc<Settings>,
+    sender: mpsc::Sender<Told>,
+}
+
+impl Blobs {
+    pub(super) fn new(
+        depot: Option<Arc<Depot>>,
+        requester: Arc<Requester>,
+        settings: Arc<Settings>,
+    ) -> Self {
+        let (sender, told) = mpsc::channel(STREAM_PAGES_MAX);
+        Self {
+            depot,
+            requester,
+            settings,
+            tasks: JoinSet::new(),
+            tickets: HashMap::new(),
+            upload: None,
+            download: None,
+            sender,
+            told,
+        }
+    }
+
+    /// Carries out what the session asks for.
+    pub(super) fn carry_out(&mut self, ticket: Ticket, order: BlobOrder) {
+        match order {
+            BlobOrder::Submit { hash, data_bytes } => {
+                let (feed, pieces) = mpsc::channel(BLOB_FEED_MAX);
+                self.upload = Some(Upload { ticket, feed });
+                let job = self.job(ticket);
+                self.spawn(ticket, job.take_in(hash, data_bytes, pieces));
+            }
+            BlobOrder::Data(data) => self.feed(ticket, Piece::Data(data)),
+            BlobOrder::End => self.feed(ticket, Piece::End),
+            BlobOrder::Get { hash } => {
+                let job = self.job(ticket);
+                let task = self.spawn(ticket, job.hand_out(hash));
+                self.download = Some((ticket, task));
+            }
+            BlobOrder::Drop => {
+                self.upload.take_if(|upload| upload.ticket == ticket);
+                let download = self.download.take_if(|(known, _)| *known == ticket);
+                if let Some((_, task)) = download {
+                    task.abort();
+                }
+            }
+        }
+    }
+
+    /// Whether data wait here, so that no more should be read. The session makes one or two pieces
+    /// of what is read at a time.
+    pub(super) fn is_blocked(&self) -> bool {
+        let upload = self.upload.iter();
+        upload
+            .filter(|upload| !upload.feed.is_closed())
+            .any(|upload| upload.feed.capacity() < PIECES_AT_ONCE)
+    }
+
+    /// Waits for what there is to tell, or until data do not wait any more.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Option<Told> {
+        let blocked = self.is_blocked();
+        tokio::select! {
+            // We hold a sender ourselves, so the channel never closes.
+            told = self.told.recv() => told,
+            Some(joined) = self.tasks.join_next_with_id() => {
+                self.joined(joined.map(|(id, ())| id))
+            }
+            () = room(self.upload.as_ref()), if blocked => None,
+        }
+    }
+
+    /// Ends everything, and returns when no task is left.
+    pub(super) async fn shutdown(&mut self) {
+        self.upload = None;
+        self.tasks.abort_all();
+        while let Some(joined) = self.tasks.join_next_with_id().await {
+            self.joined(joined.map(|(id, ())| id));
+        }
+    }
+
+    fn job(&self, ticket: Ticket) -> Job {
+        Job {
+            ticket,
+            depot: self.depot.clone(),
+            requester: Arc::clone(&self.requester),
+            settings: Arc::clone(&self.settings),
+            sender: self.sender.clone(),
+        }
+    }
+
+    fn spawn(
+        &mut self,
+        ticket: Ticket,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        let handle = self.tasks.spawn(task);
+        self.tickets.insert(handle.id(), ticket);
+        handle
+    }
+
+    fn feed(&self, ticket: Ticket, piece: Piece) {
+        let upload = self.upload.iter();
+        for upload in upload.filter(|upload| upload.ticket == ticket) {
+            // There is room, as `is_blocked` sees to. Where the task has ended, it has said why.
+            if upload.feed.try_send(piece).is_err() {
+                tracing::debug!("data of a BLOB that is not taken in any more");
+            }
+            return;
+        }
+    }
+
+    /// A task is over. One that panicked cannot say so itself.
+    fn joined(&mut self, joined: Result<Id, JoinError>) -> Option<Told> {
+        let id = joined.as_ref().map_or_else(JoinError::id, |id| *id);
+        let ticket = self.tickets.remove(&id)?;
+        let error = joined.err().filter(JoinError::is_panic)?;
+        tracing::error!(%error, "the task of a BLOB panicked");
+        let was_upload = self.upload.take_if(|upload| upload.ticket == ticket);
+        let result = ResultCode::GeneralError;
+        let news = match was_upload {
+            Some(_) => BlobNews::Submitted(result),
+            None => BlobNews::NotSent(result),
+        };
+        Some(Told { ticket, news })
+    }
+}
+
+/// Waits until the upload has room for what one read may bring.
+async fn room(upload: Option<&Upload>) {
+    if let Some(upload) = upload {
+        // Fails where the task has ended: then there is nothing to wait for.
+        drop(upload.feed.reserve_many(PIECES_AT_ONCE).await);
+    }
+}
+
+impl Told {
+    /// What the session is told.
+    pub(super) fn into_event(self) -> Event {
+        let Self { ticket, news } = self;
+        Event::Blob { ticket, news }
+    }
+}
+
+impl Job {
+    async fn tell(&self, news: BlobNews) -> Result<(), NotSent> {
+        let ticket = self.ticket;
+        let told = self.sender.send(Told { ticket, news }).await;
+        told.map_err(|_| NotSent::Gone)
+    }
+
+    async fn take_in(self, hash: BlobHash, data_bytes: u64, pieces: mpsc::Receiver<Piece>) {
+        let result = match self.taken_in(hash, data_bytes, pieces).await {
+            Ok(result) | Err(NotTaken::Refused(result)) => result,
+            Err(NotTaken::GivenUp) => return,
+        };
+        // The stream is gone where this fails.
+        self.tell(BlobNews::Submitted(result)).await.ok();
+    }
+
+    async fn taken_in(
+        &self,
+        hash: BlobHash,
+        data_bytes: u64,
+        mut pieces: mpsc::Receiver<Piece>,
+    ) -> Result<ResultCode, NotTaken> {
+        self.requester.refresh().await;
+        let submitter = self.requester.submitter(None, None);
+        let account = self
+            .settings
+            .admits_blob(&submitter, data_bytes)
+            .map_err(NotTaken::Refused)?;
+        let depot = self.depot.as_ref();
+        let depot = depot.ok_or(NotTaken::Refused(ResultCode::TemporaryError))?;
+        let claim = BlobClaim {
+            hash,
+            length_bytes: data_bytes,
+            submitter: account.submitter,
+            owner: account.owner,
+            owner_bytes_max: account.bytes_max,
+        };
+        let mut upload = begin(&depot.writer, claim).await?;
+        if self.tell(BlobNews::Taken).await.is_err() {
+            return Err(NotTaken::GivenUp);
+        }
+        loop {
+            match pieces.recv().await {
+                Some(Piece::Data(data)) => write(depot, &mut upload, data).await?,
+                Some(Piece::End) => break,
+                None => return Err(NotTaken::GivenUp),
+            }
+        }
+        let (told, outcome) = oneshot::channel();
+        upload.finish(|outcome| {
+            // Nobody waits any more where this fails; the BLOB is kept all the same.
+            told.send(outcome).ok();
+        });
+        Ok(result(outcome.await.unwrap_or(BlobOutcome::Halted)))
+    }
+
+    async fn hand_out(self, hash: BlobHash) {
+        let result = match self.handed_out(hash).await {
+            Ok(()) | Err(NotSent::Gone) => return,
+            Err(NotSent::Refused(result)) => result,
+            Err(NotSent::Read(BlobReadError::Removed)) => ResultCode::TemporaryError,
+            Err(NotSent::Read(BlobReadError::Store(error))) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a BLOB cannot be read"
+                );
+                ResultCode::TemporaryError
+            }
+            Err(NotSent::Panicked(_)) => ResultCode::GeneralError,
+        };
+        self.tell(BlobNews::NotSent(result)).await.ok();
+    }
+
+    async fn handed_out(&self, hash: BlobHash) -> Result<(), NotSent> {
+        self.requester.refresh().await;
+        let reader = self.requester.reader(None, None);
+        self.settings
+            .reads_blobs(&reader)
+            .map_err(NotSent::Refused)?;
+        let mut blob = self.found(hash).await?;
+        let data_bytes = blob.left_bytes();
+        self.tell(BlobNews::Found { data_bytes }).await?;
+        while blob.left_bytes() > 0 {
+            // A place first: a page that is read has somewhere to go.
+            let place = self.sender.reserve().await.map_err(|_| NotSent::Gone)?;
+            let work = move || {
+                let page = blob.page();
+                (blob, page)
+            };
+            let (next, page) = self.requester.readers().run(Lane::Short, work).await?;
+            blob = next;
+            let ticket = self.ticket;
+            let news = BlobNews::Page(page?);
+            place.send(Told { ticket, news });
+        }
+        Ok(())
+    }
+
+    async fn found(&self, hash: BlobHash) -> Result<BlobReader, NotSent> {
+        let depot = self.depot.as_ref();
+        let store = depot.ok_or(NotSent::Refused(ResultCode::NotFound))?;
+        let store = store.store.clone();
+        let found = self
+            .requester
+            .readers()
+            .run(Lane::Short, move || store.blob(&hash));
+        let found: Result<_, StoreError> = found.await?;
+        found
+            .map_err(BlobReadError::from)?
+            .ok_or(NotSent::Refused(ResultCode::NotFound))
+    }
+}
+
+async fn begin(writer: &BlobWriter, claim: BlobClaim) -> Result<BlobUpload, NotTaken> {
+    let (told, begun) = oneshot::channel();
+    // Where nobody waits any more, the upload is dropped, and with it what it reserved.
+    writer.submit(claim, |begun| drop(told.send(begun)));
+    let begun = begun.await.unwrap_or(Err(BlobOutcome::Halted));
+    begun.map_err(|outcome| NotTaken::Refused(result(outcome)))
+}
+
+/// Takes data in; waits where as much as may be is on its way to the disk.
+async fn write(depot: &Depot, upload: &mut BlobUpload, mut data: Bytes) -> Result<(), NotTaken> {
+    while !data.is_empty() {
+        let chunk = upload.fill(&mut data);
+        let Some(chunk) = chunk.map_err(|outcome| NotTaken::Refused(result(outcome)))? else {
+            continue;
+        };
+        let queue = Arc::clone(&depot.queue);
+        let room = queue.acquire_many_owned(CHUNK_PERMITS).await;
+        // The semaphore is never closed.
+        let room = room.map_err(|_| NotTaken::Refused(ResultCode::TemporaryError))?;
+        upload.write(chunk, room);
+    }
+    Ok(())
+}
+
+/// What the peer is told.
+const fn result(outcome: BlobOutcome) -> ResultCode {
+    match outcome {
+        BlobOutcome::Stored(_) => ResultCode::Accepted,
+        BlobOutcome::Duplicate => ResultCode::Duplicate,
+        BlobOutcome::Mismatch => ResultCode::Invalid,
+        BlobOutcome::OverQuota => ResultCode::TooLarge,
+        BlobOutcome::Busy => ResultCode::TooFast,
+        BlobOutcome::NoSpace | BlobOutcome::Halted => ResultCode::TemporaryError,
+    }
+}
+
+/// Pieces that one read of the stream can bring: data, and their end.
+const PIECES_AT_ONCE: usize = 2;
+
+const CHUNK_PERMITS: u32 = {
+    assert!(BLOB_CHUNK_BYTES <= 1 << 20);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the line before says that it fits"
+    )]
+    {
+        BLOB_CHUNK_BYTES as u32
+    }
+};
+
+const _: () = assert!(BLOB_FEED_MAX >= 2 * PIECES_AT_ONCE);

@@ -1,0 +1,221 @@
+//! Finding BLOBs and reading them out.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use rocksdb::ReadOptions;
+use thiserror::Error;
+
+use super::{
+    BlobInfo, BlobTotal,
+    keys::{Chunks, TOTALS_KEY, decode_total, usage_key},
+};
+use crate::{
+    base::limits,
+    store::{
+        Store,
+        error::{Damage, StoreError},
+        keys::{Hit, Run, Table},
+        record_format::LogEntry,
+        view::{Order, View},
+    },
+    wire::{BlobHash, PublicKey},
+};
+
+/// Reads a BLOB from its start to its end, some chunks at a time. Holds nothing of the database
+/// between them.
+pub struct BlobReader {
+    store: Store,
+    info: BlobInfo,
+    next: u32,
+    left_bytes: u64,
+}
+
+/// Why a BLOB cannot be read to its end.
+#[derive(Debug, Error)]
+pub enum BlobReadError {
+    /// It was removed in the meantime.
+    #[error("the BLOB was removed")]
+    Removed,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// The BLOB with that hash, to be read; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails or what it holds is damaged.
+    pub fn blob(&self, hash: &BlobHash) -> Result<Option<BlobReader>, StoreError> {
+        let info = find(&self.view(), hash)?;
+        Ok(info.map(|info| BlobReader {
+            store: self.clone(),
+            info,
+            next: 0,
+            left_bytes: info.length_bytes,
+        }))
+    }
+
+    /// Stored BLOBs, at most `max` and at most [`BLOB_LISTING_MAX`], in an order without meaning;
+    /// those behind `after`, which is one of them.
+    ///
+    /// [`BLOB_LISTING_MAX`]: limits::BLOB_LISTING_MAX
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails or what it holds is damaged.
+    pub fn blobs(&self, after: Option<&BlobInfo>, max: usize) -> Result<Vec<BlobInfo>, StoreError> {
+        let view = self.view();
+        let mut keys = view.index(Order::Total)?;
+        let first = [Table::Blob.byte()];
+        let behind = after.map(|info| {
+            let key = view.secret().blob_key(&info.hash, info.received, info.seq);
+            [key.as_slice(), &[0]].concat()
+        });
+        keys.seek(behind.as_deref().unwrap_or(&first));
+        let mut found = Vec::new();
+        while found.len() < max.min(limits::BLOB_LISTING_MAX)
+            && let Some((Table::Blob, seq)) = keys.key()?.and_then(crate::store::keys::parts)
+        {
+            let value = view.values(&[seq])?;
+            let value = value.first().ok_or(Damage::Missing(seq))?;
+            match LogEntry::decode(value) {
+                Ok(LogEntry::Blob(header)) => found.push(header.info(seq)),
+                _ => return Err(Damage::Malformed(seq).into()),
+            }
+            keys.step();
+        }
+        Ok(found)
+    }
+
+    /// What the BLOBs of an account come to.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails or what it holds is damaged.
+    pub fn blob_usage(&self, owner: Option<&PublicKey>) -> Result<BlobTotal, StoreError> {
+        usage(&self.view(), owner)
+    }
+
+    /// What all BLOBs come to.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails or what it holds is damaged.
+    pub fn blob_totals(&self) -> Result<BlobTotal, StoreError> {
+        totals(&self.view())
+    }
+}
+
+impl BlobReader {
+    /// What is being read.
+    #[must_use]
+    pub const fn info(&self) -> &BlobInfo {
+        &self.info
+    }
+
+    /// Bytes that were not read yet.
+    #[must_use]
+    pub const fn left_bytes(&self) -> u64 {
+        self.left_bytes
+    }
+
+    /// The next bytes, some chunks that together have [`BLOB_PAGE_BYTES`] or more; nothing at the
+    /// end. Blocks on the disk.
+    ///
+    /// [`BLOB_PAGE_BYTES`]: limits::BLOB_PAGE_BYTES
+    ///
+    /// # Errors
+    /// [`BlobReadError`]; what was returned before is right all the same, but it is not all.
+    pub fn page(&mut self) -> Result<Bytes, BlobReadError> {
+        let mut page = BytesMut::new();
+        while self.left_bytes > 0 && page.len() < limits::BLOB_PAGE_BYTES {
+            let due_bytes = self.left_bytes.min(limits::BLOB_CHUNK_BYTES as u64);
+            let db = &self.store.shared.db;
+            let mut options = ReadOptions::default();
+            // It is read once, and large: it would push out what is read often.
+            options.fill_cache(false);
+            let family = db.blobs()?;
+            let key = self.info.chunks().key(self.next);
+            let chunk = db.engine().get_pinned_cf_opt(family, key, &options);
+            let chunk = chunk.map_err(StoreError::from)?;
+            let Some(chunk) = chunk else {
+                return Err(self.missing());
+            };
+            if chunk.len() as u64 != due_bytes {
+                return Err(StoreError::from(Damage::Malformed(self.info.seq)).into());
+            }
+            page.extend_from_slice(&chunk);
+            self.next = self.next.saturating_add(1);
+            self.left_bytes = self.left_bytes.saturating_sub(due_bytes);
+        }
+        Ok(page.freeze())
+    }
+
+    /// Why a chunk is not there: the BLOB is not here any more, or the store is damaged.
+    fn missing(&self) -> BlobReadError {
+        match find(&self.store.view(), &self.info.hash) {
+            Ok(Some(info)) if info.seq == self.info.seq => {
+                StoreError::from(Damage::Missing(self.info.seq)).into()
+            }
+            Ok(_) => BlobReadError::Removed,
+            Err(error) => error.into(),
+        }
+    }
+}
+
+impl BlobInfo {
+    pub(super) const fn chunks(&self) -> Chunks {
+        Chunks {
+            hash: self.hash,
+            upload: self.upload,
+        }
+    }
+}
+
+/// The BLOB with that hash.
+pub(super) fn find(view: &View<'_>, hash: &BlobHash) -> Result<Option<BlobInfo>, StoreError> {
+    let run = Run::of(Table::Blob, view.secret().value(hash.as_bytes()));
+    let mut keys = view.index(Order::Prefix)?;
+    let Some(first) = run.seek_key(Hit::FIRST) else {
+        return Ok(None);
+    };
+    keys.seek(&first);
+    while let Some(hit) = keys.key()?.and_then(|key| run.hit(key)) {
+        let seq = hit.seq();
+        let value = view.values(&[seq])?;
+        let value = value.first().ok_or(Damage::Missing(seq))?;
+        match LogEntry::decode(value) {
+            Ok(LogEntry::Blob(header)) if header.hash == *hash => {
+                return Ok(Some(header.info(seq)));
+            }
+            Ok(_) => {}
+            Err(_) => return Err(Damage::Malformed(seq).into()),
+        }
+        keys.step();
+    }
+    Ok(None)
+}
+
+pub(super) fn usage(view: &View<'_>, owner: Option<&PublicKey>) -> Result<BlobTotal, StoreError> {
+    total(view, &usage_key(owner))
+}
+
+pub(super) fn totals(view: &View<'_>) -> Result<BlobTotal, StoreError> {
+    total(view, TOTALS_KEY)
+}
+
+fn total(view: &View<'_>, key: &[u8]) -> Result<BlobTotal, StoreError> {
+    let Some(value) = view.meta_value(key)? else {
+        return Ok(BlobTotal::default());
+    };
+    let total = decode_total(&value).map_err(|_| Damage::Meta("blob-usage"))?;
+    Ok(total)
+}
+
+impl fmt::Debug for BlobReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobReader")
+            .field("info", &self.info)
+            .field("left_bytes", &self.left_bytes)
+            .finish_non_exhaustive()
+    }
+}
