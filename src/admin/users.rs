@@ -4,7 +4,7 @@ use super::answer::row;
 use super::args::{Args, needed};
 use super::{Answer, Asked, Listing, Order, Refused};
 use crate::base::limits;
-use crate::wire::{AdminRow, PublicKey, Timestamp};
+use crate::wire::{AdminRow, PublicKey};
 
 /// Knows who is served. Changes are durable when a method returns, and in the audit trail.
 pub trait Users: Send + Sync {
@@ -24,18 +24,12 @@ pub trait Users: Send + Sync {
     ///
     /// # Errors
     /// [`Refused`]: DUPLICATE for one who is served already.
-    fn add(
-        &self,
-        order: &Order,
-        user: PublicKey,
-        quota: QuotaChange,
-        note: Option<&str>,
-    ) -> Result<(), Refused>;
+    fn add(&self, order: &Order, user: PublicKey, quota: QuotaChange) -> Result<(), Refused>;
 
     /// Serves a user no longer. What is stored stays.
     ///
     /// # Errors
-    /// [`Refused`]: NOT_FOUND, or INVALID for one whom the configuration names.
+    /// [`Refused`]: NOT_FOUND for a key that is not served.
     fn remove(&self, order: &Order, user: &PublicKey) -> Result<(), Refused>;
 
     /// Changes what a user may store. What is stored already stays.
@@ -66,12 +60,8 @@ pub struct QuotaChange {
 pub struct UserLine {
     /// The master key.
     pub user: PublicKey,
-    /// How the key came to be served: `listed`, `registered`, `invited`, `added`.
+    /// How the key came to be served: `listed`, `added`, `registered`; or `removed`.
     pub source: String,
-    /// Since when, where that is known.
-    pub since: Option<Timestamp>,
-    /// What the operator noted.
-    pub note: Option<String>,
     /// What the user published: records.
     pub records: u64,
     /// Their bytes.
@@ -95,8 +85,6 @@ impl From<UserLine> for AdminRow {
         row([
             ("user", line.user.into()),
             ("source", line.source.into()),
-            ("since", line.since.into()),
-            ("note", line.note.into()),
             ("records", line.records.into()),
             ("bytes", line.bytes.into()),
             ("delivered_records", line.delivered_records.into()),
@@ -133,10 +121,9 @@ pub(super) fn call(users: &dyn Users, asked: Asked<'_>) -> Result<Answer, Refuse
         }
         "add" => {
             let user = needed(asked.args.key("user")?, "user")?;
-            let note = asked.args.text("note")?;
             let quota = quota(asked.args)?;
             asked.args.end()?;
-            users.add(order, user, quota, note)?;
+            users.add(order, user, quota)?;
             Ok(Answer::done())
         }
         "quota" => {

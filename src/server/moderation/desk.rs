@@ -87,6 +87,18 @@ impl ModerationDesk {
         Ok(entries.iter().map(|entry| self.shown(entry)).collect())
     }
 
+    /// One record that waits. What is stored and does not wait is as absent here as what is not
+    /// stored.
+    ///
+    /// # Errors
+    /// [`OrderError::NotFound`], or the store cannot be read.
+    pub fn one(&self, id: &RecordId) -> Result<HeldRecord, OrderError> {
+        let found = self.store.get(&Reference::Id(*id), 1)?;
+        let held = found.iter().find(|entry| entry.held);
+        let held = held.ok_or(OrderError::NotFound("held record"))?;
+        Ok(self.shown(held))
+    }
+
     /// Lets records in: they are delivered as if they came in now, and their writers are no
     /// strangers to their recipients from now on.
     ///
@@ -101,7 +113,7 @@ impl ModerationDesk {
         }
         let moderated = self.act(Act {
             by: Some(by),
-            call: "held release".to_owned(),
+            call: "held.release".to_owned(),
             detail: names(ids),
             state: changes_of(entries.iter().map(|entry| &**entry)),
             records: ids.iter().copied().map(RecordChange::Release).collect(),
@@ -116,7 +128,7 @@ impl ModerationDesk {
     /// # Errors
     /// Too many at once, or why the act was not done.
     pub fn reject(&self, by: PublicKey, ids: &[RecordId]) -> Result<Moderated, OrderError> {
-        self.remove(by, "held reject", ids, Removal::Rejected)
+        self.remove(by, "held.reject", ids, Removal::Rejected)
     }
 
     /// Deletes records, whether they wait or not. They do not come again.
@@ -124,7 +136,7 @@ impl ModerationDesk {
     /// # Errors
     /// Too many at once, or why the act was not done.
     pub fn delete(&self, by: PublicKey, ids: &[RecordId]) -> Result<Moderated, OrderError> {
-        self.remove(by, "record delete", ids, Removal::Deleted)
+        self.remove(by, "record.delete", ids, Removal::Deleted)
     }
 
     fn remove(

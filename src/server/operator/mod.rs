@@ -4,9 +4,11 @@
 //! at once. Only then is it put in force, so that nothing is in force that a restart would lose.
 
 mod bans;
+mod blobs;
 mod held;
 mod ledger;
 mod limits;
+mod people;
 mod records;
 mod roles;
 mod running;
@@ -15,17 +17,21 @@ mod setting;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use self::bans::BanDesk;
+use self::blobs::BlobDesk;
 use self::held::HeldDesk;
 use self::ledger::Ledger;
 use self::limits::LimitDesk;
 pub(super) use self::limits::RateSettings;
+use self::people::PeopleDesk;
 use self::records::RecordDesk;
 pub(super) use self::roles::Gates;
 use self::roles::RoleDesk;
 use self::running::{ReloadDesk, StatusDesk, TraceDesk};
 use super::judge::Submission;
 use super::live::Live;
+use super::moderation::ModerationDesk;
 use super::reachability::GatedListener;
+use super::users::UserDesk;
 use crate::admin::{Admin, Answer, Parts};
 use crate::identity::Directory;
 use crate::net::{self, Control, Part};
@@ -48,6 +54,8 @@ pub(super) struct Tools {
     pub(super) writer: Writer<Submission>,
     pub(super) directory: Arc<Directory>,
     pub(super) live: Arc<Live>,
+    pub(super) users: Arc<UserDesk>,
+    pub(super) moderation: Arc<ModerationDesk>,
     pub(super) bans: Arc<policy::Bans>,
     /// Every gate of the server, those of connections from next door among them.
     pub(super) gates: Gates,
@@ -109,9 +117,12 @@ impl Operators {
             writer,
             directory,
             live,
+            users,
+            moderation,
             bans,
             gates,
         } = tools;
+        let people = Arc::new(PeopleDesk { users });
         let ledger = Ledger { writer };
         let turn = Arc::new(Mutex::new(()));
         let records = Arc::new(RecordDesk {
@@ -120,8 +131,8 @@ impl Operators {
             directory,
         });
         let parts = Parts {
-            users: None,
-            invitations: None,
+            users: Some(Arc::clone(&people) as Arc<_>),
+            invitations: Some(people),
             bans: Some(Arc::new(BanDesk {
                 ledger: ledger.clone(),
                 store: store.clone(),
@@ -130,12 +141,12 @@ impl Operators {
                 network: Arc::clone(&network),
                 turn: Arc::clone(&turn),
             })),
-            held: Some(Arc::new(HeldDesk {
+            held: Some(Arc::new(HeldDesk { moderation })),
+            records: Some(Arc::clone(&records) as Arc<_>),
+            blobs: Some(Arc::new(BlobDesk {
                 ledger: ledger.clone(),
                 store: store.clone(),
             })),
-            records: Some(Arc::clone(&records) as Arc<_>),
-            blobs: None,
             limits: Some(Arc::new(LimitDesk {
                 ledger: ledger.clone(),
                 store: store.clone(),

@@ -333,6 +333,7 @@ impl Core {
         let users = Arc::new(users);
         let moderation =
             ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
+        let moderation = Arc::new(moderation);
         let newcomers =
             Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
         let operators = Operators::new(Tools {
@@ -342,6 +343,8 @@ impl Core {
             writer: writer.clone(),
             directory: Arc::clone(&directory),
             live: Arc::clone(&live),
+            users: Arc::clone(&users),
+            moderation: Arc::clone(&moderation),
             bans: Arc::clone(&admission.bans),
             gates: all_gates,
         });
@@ -361,7 +364,7 @@ impl Core {
             newcomers: Arc::new(newcomers),
             desks: Desks {
                 users,
-                moderation: Arc::new(moderation),
+                moderation,
                 live,
             },
         })

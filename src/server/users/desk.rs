@@ -156,7 +156,7 @@ impl UserDesk {
             quotas: quotas.or_else(|| known.and_then(|row| row.quotas)),
             since: Timestamp::now().nanos(),
         };
-        self.set(by, "user add", user, row)
+        self.set(by, "user.add", user, row)
     }
 
     /// Serves `user` no longer, even if the configuration lists them. What is stored for them stays
@@ -175,7 +175,7 @@ impl UserDesk {
             since: Timestamp::now().nanos(),
             ..known
         };
-        self.set(by, "user remove", user, row)
+        self.set(by, "user.remove", user, row)
     }
 
     /// Sets bounds for one user, served or not; `None` gives back those of the configuration.
@@ -192,8 +192,18 @@ impl UserDesk {
         let known = self.registry.row(&user).unwrap_or_default();
         let quotas = change.map(|change| change.over(self.registry.read().quotas(&user)));
         let row = UserRow { quotas, ..known };
-        self.set(by, "user quota", user, row)?;
+        self.set(by, "user.quota", user, row)?;
         Ok(self.registry.read().quotas(&user))
+    }
+
+    /// How much may be kept for `user`, served or not.
+    pub(in crate::server) fn quotas_of(&self, user: &PublicKey) -> Quotas {
+        self.registry.read().quotas(user)
+    }
+
+    /// How much may be kept for users for whom nothing else was set.
+    pub(in crate::server) fn usual_quotas(&self) -> Quotas {
+        self.registry.read().rules.quotas
     }
 
     /// What is known of `user`.

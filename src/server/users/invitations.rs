@@ -82,7 +82,7 @@ impl UserDesk {
         state.extend(expired.iter().map(|hash| change(*hash, None, Expect::Any)));
         self.act(Act {
             by: Some(by),
-            call: "invite create".to_owned(),
+            call: "invite.create".to_owned(),
             detail: hash.id().to_string(),
             state,
             records: Vec::new(),
@@ -130,7 +130,7 @@ impl UserDesk {
         let hash = found.ok_or(OrderError::NotFound("invitation"))?;
         self.act(Act {
             by: Some(by),
-            call: "invite revoke".to_owned(),
+            call: "invite.revoke".to_owned(),
             detail: id.to_string(),
             state: vec![change(hash, None, Expect::Present)],
             records: Vec::new(),

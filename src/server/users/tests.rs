@@ -175,10 +175,10 @@ fn an_invitation_is_good_for_one_user_and_everything_outlasts_a_restart() {
     assert_eq!(office.redeem(2, &second.code), ResultCode::Success);
     let expected = [
         "redeem",
-        "user remove",
+        "user.remove",
         "redeem",
-        "invite create",
-        "invite create",
+        "invite.create",
+        "invite.create",
     ];
     assert_eq!(office.calls(), expected);
 }
