@@ -6,8 +6,8 @@
 //! in this one run, because absolute times on a shared machine move, and ratios hardly do. A load
 //! whose p99 is more than twice the quiet one fails the run.
 //!
-//! The other clients are processes with little claim to the processor: what they use of it
-//! themselves is not what is measured.
+//! The other clients are a process that runs where nobody else wants the processor (`chrt --idle`
+//! of util-linux): what they use of it themselves is not what is measured.
 //!
 //! `WIDE_RECORDS`, `WIDE_ROUNDS` and `WIDE_ONLY` (words of scenario names) change the defaults;
 //! `WIDE_SERVER` names another server program to measure.
@@ -572,7 +572,9 @@ struct Load(Child);
 impl Load {
     fn start(server: &Server, scenario: &Scenario) -> Self {
         let this = std::env::current_exe().expect("a program");
-        let child = Command::new(this)
+        let child = Command::new("chrt")
+            .args(["--idle", "0"])
+            .arg(this)
             .args([
                 "load",
                 &server.address.to_string(),
@@ -582,7 +584,7 @@ impl Load {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("a load");
+            .expect("a load, by chrt");
         Self(child)
     }
 
@@ -602,7 +604,6 @@ struct Tally {
 }
 
 async fn load(arguments: &[String]) {
-    rustix::process::nice(19).expect("anybody may step back");
     let address: SocketAddr = arguments[0].parse().expect("an address");
     let key = PublicKey::from_server_str(&arguments[1]).expect("a key");
     let scenario = SCENARIOS

@@ -7,7 +7,7 @@ use super::args::needed;
 use super::users::quota;
 use super::{Answer, Asked, Listing, Order, QuotaChange, Refused};
 use crate::base::limits;
-use crate::wire::{AdminRow, PublicKey, Timestamp};
+use crate::wire::{AdminRow, AdminValue, PublicKey, Timestamp};
 
 /// Keeps the invitations. Changes are durable when a method returns, and in the audit trail.
 pub trait Invitations: Send + Sync {
@@ -31,7 +31,7 @@ pub trait Invitations: Send + Sync {
     ///
     /// # Errors
     /// [`Refused`]: NOT_FOUND where it was redeemed, taken back, or never made.
-    fn revoke(&self, order: &Order, id: &str) -> Result<(), Refused>;
+    fn revoke(&self, order: &Order, id: &[u8; 32]) -> Result<(), Refused>;
 }
 
 /// An invitation to be made.
@@ -48,8 +48,8 @@ pub struct Invitation<'a> {
 /// What there is to say about an invitation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvitationLine {
-    /// What it is called, which tells nothing of its code.
-    pub id: String,
+    /// The hash of its code.
+    pub id: [u8; 32],
     /// Who made it.
     pub by: Option<PublicKey>,
     /// When.
@@ -63,7 +63,7 @@ pub struct InvitationLine {
 impl From<InvitationLine> for AdminRow {
     fn from(line: InvitationLine) -> Self {
         row([
-            ("id", line.id.into()),
+            ("hash", AdminValue::Bytes(line.id.to_vec())),
             ("by", line.by.into()),
             ("created", line.created.into()),
             ("expires", line.expires.into()),
@@ -95,9 +95,9 @@ pub(super) fn call(invitations: &dyn Invitations, asked: Asked<'_>) -> Result<An
             Ok(Answer::listed(listing))
         }
         "revoke" => {
-            let id = needed(asked.args.text("id")?, "id")?;
+            let id = needed(asked.args.hash("hash")?, "hash")?;
             asked.args.end()?;
-            invitations.revoke(asked.order, id)?;
+            invitations.revoke(asked.order, &id)?;
             Ok(Answer::done())
         }
         _ => Err(asked.unknown("invite.create, invite.list, invite.revoke")),

@@ -4,7 +4,8 @@ use super::answer::row;
 use super::args::{Args, needed};
 use super::{Answer, Asked, Listing, Order, Refused};
 use crate::base::limits;
-use crate::wire::{AdminRow, PublicKey};
+use crate::config::Quotas;
+use crate::wire::{AdminRow, PublicKey, Timestamp};
 
 /// Knows who is served. Changes are durable when a method returns, and in the audit trail.
 pub trait Users: Send + Sync {
@@ -24,12 +25,18 @@ pub trait Users: Send + Sync {
     ///
     /// # Errors
     /// [`Refused`]: DUPLICATE for one who is served already.
-    fn add(&self, order: &Order, user: PublicKey, quota: QuotaChange) -> Result<(), Refused>;
+    fn add(
+        &self,
+        order: &Order,
+        user: PublicKey,
+        quota: QuotaChange,
+        note: Option<&str>,
+    ) -> Result<(), Refused>;
 
     /// Serves a user no longer. What is stored stays.
     ///
     /// # Errors
-    /// [`Refused`]: NOT_FOUND for a key that is not served.
+    /// [`Refused`]: NOT_FOUND, or INVALID for one whom the configuration names.
     fn remove(&self, order: &Order, user: &PublicKey) -> Result<(), Refused>;
 
     /// Changes what a user may store. What is stored already stays.
@@ -55,13 +62,39 @@ pub struct QuotaChange {
     pub delivered_bytes: Option<u64>,
 }
 
+impl QuotaChange {
+    /// Nothing is to be different.
+    pub const NONE: Self = Self {
+        to_default: false,
+        records: None,
+        bytes: None,
+        delivered_records: None,
+        delivered_bytes: None,
+    };
+
+    /// `quotas` with the change made.
+    #[must_use]
+    pub fn over(&self, quotas: Quotas) -> Quotas {
+        Quotas {
+            records: self.records.unwrap_or(quotas.records),
+            bytes: self.bytes.unwrap_or(quotas.bytes),
+            delivered_records: self.delivered_records.unwrap_or(quotas.delivered_records),
+            delivered_bytes: self.delivered_bytes.unwrap_or(quotas.delivered_bytes),
+        }
+    }
+}
+
 /// What there is to say about a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserLine {
     /// The master key.
     pub user: PublicKey,
-    /// How the key came to be served: `listed`, `added`, `registered`; or `removed`.
+    /// How the key came to be served: `listed`, `registered`, `invited`, `added`.
     pub source: String,
+    /// Since when, where that is known.
+    pub since: Option<Timestamp>,
+    /// What the operator noted.
+    pub note: Option<String>,
     /// What the user published: records.
     pub records: u64,
     /// Their bytes.
@@ -85,6 +118,8 @@ impl From<UserLine> for AdminRow {
         row([
             ("user", line.user.into()),
             ("source", line.source.into()),
+            ("since", line.since.into()),
+            ("note", line.note.into()),
             ("records", line.records.into()),
             ("bytes", line.bytes.into()),
             ("delivered_records", line.delivered_records.into()),
@@ -121,9 +156,10 @@ pub(super) fn call(users: &dyn Users, asked: Asked<'_>) -> Result<Answer, Refuse
         }
         "add" => {
             let user = needed(asked.args.key("user")?, "user")?;
+            let note = asked.args.text("note")?;
             let quota = quota(asked.args)?;
             asked.args.end()?;
-            users.add(order, user, quota)?;
+            users.add(order, user, quota, note)?;
             Ok(Answer::done())
         }
         "quota" => {

@@ -262,8 +262,24 @@ pub const SEND_COPY_MAX_BYTES: usize = 1 << 10;
 /// Bytes copied together into one chunk to send.
 pub const SEND_CHUNK_BYTES: usize = 16 << 10;
 
-/// Pages of results on their way from the store to one stream, all its requests together.
+/// Pages of results on their way from the store to one stream, all its requests together, that its
+/// outbox has not taken.
 pub const STREAM_PAGES_MAX: usize = 2;
+
+/// Pages of results of one connection between the store and the transport, beside one for each of
+/// its streams: 2 MiB of ordinary records.
+pub const CONNECTION_PAGES_MAX: usize = 16;
+
+/// Bytes waiting to be sent on all streams of one connection, past which a stream has room for
+/// [`STREAM_OUTBOX_MIN_BYTES`] only.
+pub const CONNECTION_OUTBOX_BYTES: usize = 2 << 20;
+
+/// Bytes that may wait on a stream however much waits on others: a burst of small answers.
+pub const STREAM_OUTBOX_MIN_BYTES: usize = 16 << 10;
+
+/// Time in which a stream's peer has to take something of what waits for it. Slow is well: one byte
+/// counts. It is as long as somebody may look at the first page of a long answer, say.
+pub const STALLED_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Time that the last words on a stream have to arrive before its connection is closed.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -120,18 +120,18 @@ pub(super) enum Command {
     /// arrived; 1: it did not; 3: the server cannot be reached. For those who set up a server or
     /// wonder about their network; clients need not be reachable.
     Probe(ProbeCommand),
-    /// Give orders to a server whose operator you are
-    ///
-    /// Sign in with the operator's key: `--key operator.key`. Exit code 1 where the server refuses,
-    /// or there is no such thing.
-    #[command(subcommand)]
-    Admin(AdminCommand),
     /// Try whether a server keeps the rules of the protocol
     ///
     /// One line for each rule that a client can observe: pass, fail, or not testable here and why.
     /// Exit code 0: nothing failed; 1: something did. It leaves test records on the server; see
     /// docs/CONFORMANCE.md.
     Conformance(ConformanceCommand),
+    /// Give orders to a server whose operator you are
+    ///
+    /// Sign in with the operator's key: `--key operator.key`. Exit code 1 where the server refuses,
+    /// or there is no such thing.
+    #[command(subcommand)]
+    Admin(AdminCommand),
 }
 
 #[derive(Debug, Args)]

@@ -78,8 +78,8 @@ fn run(arguments: Arguments) -> Result<Exit, CliError> {
         Command::Subscribe(command) => in_runtime(subscribe::run(&context, &command)),
         Command::Blob(command) => in_runtime(blob::run(&context, &command)),
         Command::Probe(command) => in_runtime(probe::run(&context, &command)),
-        Command::Admin(command) => in_runtime(admin::run(&context, &command)),
         Command::Conformance(command) => in_runtime(conformance::run(&context, &command)),
+        Command::Admin(command) => in_runtime(admin::run(&context, &command)),
     }
 }
 

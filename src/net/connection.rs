@@ -19,6 +19,7 @@ use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
 use super::requests::{Requests, Source};
+use super::room::Room;
 use super::services::{Admission, Records, Services};
 use super::signals::{Signal, Watch};
 use super::stream::{Context, Stream, StreamEnd};
@@ -107,6 +108,7 @@ struct Connection<C: Carrier> {
     number: u64,
     signals: Watch,
     streams: JoinSet<StreamEnd>,
+    room: Room,
     #[expect(dead_code, reason = "held for its drop, which gives the place back")]
     permit: OwnedSemaphorePermit,
 }
@@ -172,6 +174,7 @@ impl<C: Carrier> Connection<C> {
             number,
             signals,
             streams: JoinSet::new(),
+            room: Room::new(),
             permit,
         }
     }
@@ -274,11 +277,12 @@ impl<C: Carrier> Connection<C> {
     fn open(&mut self, reader: C::Reader, writer: C::Writer) {
         let shared = &self.shared;
         let opened = Instant::now().into_std();
+        let room = self.room.for_stream();
         let stream = Stream {
             reader,
             writer,
             session: session::Stream::new(Arc::clone(&self.session), opened),
-            requests: Requests::new(shared.source.clone()),
+            requests: Requests::new(shared.source.clone(), room.clone()),
             submissions: Submissions::new(
                 self.number,
                 Arc::clone(&shared.ingest),
@@ -293,6 +297,7 @@ impl<C: Carrier> Connection<C> {
                 Arc::clone(&self.requester),
                 Arc::clone(&self.arrival.settings),
             ),
+            room,
             signals: self.signals.fresh(),
             context: Context {
                 arrival: Arc::clone(&self.arrival),

@@ -98,6 +98,9 @@ pub(super) enum Broken {
     /// The peer wants nothing more of our half.
     #[error("the peer stopped the stream")]
     Stopped,
+    /// The peer takes nothing of what waits for it.
+    #[error("the peer takes nothing of what waits for it")]
+    Stalled,
     /// The whole connection is gone.
     #[error("the connection is gone")]
     Gone,

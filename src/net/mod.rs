@@ -36,6 +36,7 @@ mod quic;
 mod readers;
 mod requester;
 mod requests;
+mod room;
 mod services;
 mod sight;
 mod signals;

@@ -490,6 +490,11 @@ impl MemoryPeer {
         self.pipe.borrow().sent.len()
     }
 
+    /// Whether the server gave its half up.
+    pub(super) fn is_broken_off(&self) -> bool {
+        self.pipe.borrow().reset
+    }
+
     /// The next message; `None` at the end of the stream.
     pub(super) async fn next(&mut self) -> Option<ServerMessage> {
         loop {

@@ -49,6 +49,6 @@ pub use moderation::{HeldRecord, Moderated, ModerationDesk};
 pub use start::Server;
 pub use trace::{TraceError, install};
 pub use users::{
-    BadInvitationId, InvitationEntry, InvitationId, InvitationTerms, MadeInvitation, OrderError,
-    QuotaChange, UserDesk, UserEntry, UserSource,
+    InvitationEntry, InvitationId, InvitationTerms, MadeInvitation, OrderError, UserDesk,
+    UserEntry, UserSource,
 };

@@ -677,10 +677,10 @@ async fn users_and_invitations_are_made_shown_and_taken_back() {
         assert!(!row["detail"].as_text().unwrap().contains(code));
     }
     assert!(!server.trace().contains(code));
-    let id = ("id", listed[0]["id"].clone());
-    order(&stream, "invite.revoke", std::slice::from_ref(&id)).await;
+    let hash = ("hash", listed[0]["hash"].clone());
+    order(&stream, "invite.revoke", std::slice::from_ref(&hash)).await;
     assert_eq!(
-        refused(&stream, "invite.revoke", &[id]).await,
+        refused(&stream, "invite.revoke", &[hash]).await,
         ResultCode::NotFound
     );
     let did = [

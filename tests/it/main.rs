@@ -41,3 +41,5 @@ mod tidy;
 mod users;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod wide;

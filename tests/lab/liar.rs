@@ -12,7 +12,8 @@ use mosaicd::net::{
     Admission, Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket,
 };
 use mosaicd::policy::{
-    AppRules, AppSubmit, Apps, BlobRules, Gate, LiveRules, RateRules, Rates, Rules, Served,
+    AppRules, AppSubmit, Apps, BlobRules, Gate, LiveRules, Moderation, RateRules, Rates, Rules,
+    Served,
 };
 use mosaicd::session::Settings;
 use mosaicd::wire::{
@@ -98,6 +99,7 @@ fn settings() -> Settings {
         rules: Arc::new(LiveRules::new(Rules {
             served: Arc::new(Nobody),
             inbox_public: false,
+            moderation: Moderation::Off,
             applications: AppRules {
                 apps: Apps::List(Vec::new()),
                 submit: AppSubmit::Authenticated,

@@ -73,6 +73,9 @@ pub(in crate::cli) enum UserCommand {
     Add {
         /// Master key, mopub0…
         user: PublicKey,
+        /// What to remember about them
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
         #[command(flatten)]
         quota: QuotaArgs,
     },
@@ -127,8 +130,9 @@ pub(in crate::cli) enum InviteCommand {
     List,
     /// Take one back
     Revoke {
-        /// Its ID, as `list` shows it
-        id: String,
+        /// Its hash, as `list` shows it
+        #[arg(value_parser = hash)]
+        hash: [u8; 32],
     },
 }
 
@@ -324,8 +328,9 @@ impl UserCommand {
         match self {
             Self::List => Call::new("user.list", []),
             Self::Show { user } => Call::new("user.show", [("user", (*user).into())]),
-            Self::Add { user, quota } => {
-                Call::new("user.add", [("user", (*user).into())]).with(quota)
+            Self::Add { user, note, quota } => {
+                let args = [("user", (*user).into()), ("note", text(note.as_ref()))];
+                Call::new("user.add", args).with(quota)
             }
             Self::Remove { user } => Call::new("user.remove", [("user", (*user).into())]),
             Self::Quota {
@@ -356,7 +361,7 @@ impl InviteCommand {
                 Call::new("invite.create", args).with(quota)
             }
             Self::List => Call::new("invite.list", []),
-            Self::Revoke { id } => Call::new("invite.revoke", [("id", id.as_str().into())]),
+            Self::Revoke { hash } => Call::new("invite.revoke", [("hash", bytes(hash))]),
         }
     }
 }

@@ -170,6 +170,11 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::base::limits::SCANNERS_MAX;
+
+    fn ip(number: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, number])
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_more_than_the_bound_read_at_a_time() {
@@ -204,10 +209,14 @@ mod tests {
             let (greedy, blocked) = (greedy.clone(), Arc::clone(&blocked));
             tasks.spawn(async move {
                 let work = move || blocked.lock().unwrap().recv().unwrap();
-                greedy.run(lane, work).await.unwrap();
+                greedy.run(Lane::Short, work).await.unwrap();
             });
         }
-        readers.for_connection().run(|| ()).await.unwrap();
+        readers
+            .for_connection(ip(2))
+            .run(Lane::Short, || ())
+            .await
+            .unwrap();
         for _ in 0..4 * READERS_MAX {
             release.send(()).unwrap();
         }
@@ -221,7 +230,7 @@ mod tests {
         let readers = Readers::new();
         let (release, blocked) = mpsc::channel::<()>();
         let (started, mut has_started) = tokio::sync::mpsc::unbounded_channel();
-        let work = readers.run(move || {
+        let work = readers.run(Lane::Short, move || {
             started.send(()).unwrap();
             blocked.recv().unwrap();
         });
@@ -229,17 +238,78 @@ mod tests {
             _ = work => unreachable!("it is blocked"),
             _ = has_started.recv() => {}
         }
-        assert_eq!(readers.permits.available_permits(), READERS_MAX - 1);
+        assert_eq!(readers.pool.permits.available_permits(), READERS_MAX - 1);
         release.send(()).unwrap();
         let all = u32::try_from(READERS_MAX).unwrap();
-        drop(readers.permits.acquire_many(all).await.unwrap());
+        drop(readers.pool.permits.acquire_many(all).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_gives_its_place_back() {
         let readers = Readers::new();
-        let result: Result<(), _> = readers.run(|| panic!("as the test wants")).await;
+        let result: Result<(), _> = readers
+            .run(Lane::Short, || panic!("as the test wants"))
+            .await;
         assert_eq!(result, Err(ReaderPanicked));
-        assert_eq!(readers.permits.available_permits(), READERS_MAX);
+        assert_eq!(readers.pool.permits.available_permits(), READERS_MAX);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_address_does_not_take_the_whole_pool_with_many_connections() {
+        let readers = Readers::new();
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(std::sync::Mutex::new(blocked));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..4 * READERS_MAX {
+            let (greedy, blocked) = (readers.for_connection(ip(1)), Arc::clone(&blocked));
+            tasks.spawn(async move {
+                let work = move || blocked.lock().unwrap().recv().unwrap();
+                greedy.run(Lane::Short, work).await.unwrap();
+            });
+        }
+        let other = readers.for_connection(ip(2));
+        other.run(Lane::Short, || ()).await.unwrap();
+        for _ in 0..4 * READERS_MAX {
+            release.send(()).unwrap();
+        }
+        while let Some(joined) = tasks.join_next().await {
+            joined.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn long_reads_of_many_addresses_keep_no_short_one_waiting_and_none_of_them_is_lost() {
+        let readers = Readers::new();
+        let (release, blocked) = mpsc::channel::<()>();
+        let blocked = Arc::new(std::sync::Mutex::new(blocked));
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..20 {
+            let (long, blocked) = (readers.for_connection(ip(number % 7)), Arc::clone(&blocked));
+            tasks.spawn(async move {
+                let work = move || blocked.lock().unwrap().recv().unwrap();
+                long.run(Lane::Long, work).await.unwrap();
+            });
+        }
+        for number in 0..7 {
+            let short = readers.for_connection(ip(number));
+            short.run(Lane::Short, || ()).await.unwrap();
+        }
+        for _ in 0..20 {
+            release.send(()).unwrap();
+        }
+        while let Some(joined) = tasks.join_next().await {
+            joined.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_long_read_is_an_error_and_its_thread_reads_on() {
+        let readers = Readers::new();
+        for _ in 0..2 * SCANNERS_MAX {
+            let work = || panic!("as the test wants");
+            let result: Result<(), _> = readers.run(Lane::Long, work).await;
+            assert_eq!(result, Err(ReaderPanicked));
+        }
+        assert_eq!(readers.run(Lane::Long, || 7).await, Ok(7));
     }
 }

@@ -11,6 +11,7 @@ use super::effort::{Effort, Spent};
 use super::gets::Gets;
 use super::live;
 use super::readers::ReaderPanicked;
+use super::room::{StreamRoom, Underway};
 use super::sight::Sight;
 use super::stored::Stored;
 use crate::base::Seq;
@@ -22,8 +23,9 @@ use crate::wire::{Filter, Record, ResultCode};
 
 /// The reads of one stream. Dropping it ends them all.
 ///
-/// A read takes a place in the channel before it takes a page from the store, so that all reads of
-/// a stream together hold [`STREAM_PAGES_MAX`] pages, and a client that stops reading stops them.
+/// A read takes a place in the channel, and room for a page on its connection, before it takes a
+/// page from the store. So all reads of a stream together hold [`STREAM_PAGES_MAX`] pages, those of
+/// a connection have a bound too, and a client that stops reading stops them.
 #[derive(Debug)]
 pub(super) struct Requests {
     /// `None` where there is no store.
@@ -33,6 +35,7 @@ pub(super) struct Requests {
     tickets: HashMap<Id, Ticket>,
     sender: mpsc::Sender<Told>,
     told: mpsc::Receiver<Told>,
+    room: StreamRoom,
 }
 
 /// Where the reads of all streams read.
@@ -55,7 +58,7 @@ pub(super) struct Told {
 
 #[derive(Debug)]
 enum News {
-    Records(Vec<Record>),
+    Records(Vec<Record>, Underway),
     LocallyComplete,
     Ended(ResultCode),
 }
@@ -66,10 +69,17 @@ pub(super) struct Request {
     pub(super) sight: Arc<Sight>,
     ticket: Ticket,
     sender: mpsc::Sender<Told>,
+    room: StreamRoom,
 }
 
 /// A place for one page on its way to the stream.
 pub(super) struct Place<'a> {
+    word: Word<'a>,
+    page: Underway,
+}
+
+/// A place for a word to the stream.
+struct Word<'a> {
     ticket: Ticket,
     permit: mpsc::Permit<'a, Told>,
 }
@@ -98,7 +108,7 @@ pub(super) enum Stop {
 }
 
 impl Requests {
-    pub(super) fn new(source: Option<Arc<Source>>) -> Self {
+    pub(super) fn new(source: Option<Arc<Source>>, room: StreamRoom) -> Self {
         let (sender, told) = mpsc::channel(STREAM_PAGES_MAX);
         Self {
             source,
@@ -107,6 +117,7 @@ impl Requests {
             tickets: HashMap::new(),
             sender,
             told,
+            room,
         }
     }
 
@@ -120,6 +131,7 @@ impl Requests {
                     sight: Arc::new(sight),
                     ticket,
                     sender,
+                    room: self.room.clone(),
                 };
                 self.tasks.spawn(task.run(request))
             }
@@ -169,7 +181,7 @@ impl Requests {
     fn still_wanted(&mut self, told: Told) -> Option<Told> {
         let is_running = match told.news {
             News::Ended(_) => self.running.remove(&told.ticket).is_some(),
-            News::Records(_) | News::LocallyComplete => self.running.contains_key(&told.ticket),
+            News::Records(..) | News::LocallyComplete => self.running.contains_key(&told.ticket),
         };
         is_running.then_some(told)
     }
@@ -188,13 +200,13 @@ impl Requests {
 }
 
 impl Told {
-    /// What the session is told.
-    pub(super) fn into_event(self) -> Event {
+    /// What the session is told, and the page it is, if it is one.
+    pub(super) fn into_event(self) -> (Event, Option<Underway>) {
         let ticket = self.ticket;
         match self.news {
-            News::Records(records) => Event::Records { ticket, records },
-            News::LocallyComplete => Event::LocallyComplete { ticket },
-            News::Ended(result) => Event::Ended { ticket, result },
+            News::Records(records, page) => (Event::Records { ticket, records }, Some(page)),
+            News::LocallyComplete => (Event::LocallyComplete { ticket }, None),
+            News::Ended(result) => (Event::Ended { ticket, result }, None),
         }
     }
 }
@@ -213,8 +225,8 @@ impl Request {
                 None => return,
             },
         };
-        if let Ok(place) = self.place().await {
-            place.send(News::Ended(result));
+        if let Ok(word) = self.word().await {
+            word.send(News::Ended(result));
         }
     }
 
@@ -232,7 +244,7 @@ impl Request {
         let mut subscription = self.source.fanout.subscribe(filter.clone(), sees);
         let until = subscription.start();
         Stored::new(filter, limit, until).run(self).await?;
-        self.place().await?.send(News::LocallyComplete);
+        self.word().await?.send(News::LocallyComplete);
         live::follow(self, &mut subscription).await
     }
 
@@ -261,8 +273,15 @@ impl Request {
     /// # Errors
     /// [`Stop::Gone`].
     pub(super) async fn place(&self) -> Result<Place<'_>, Stop> {
+        // In this order: what waits here for its turn must not hold the connection's room.
+        let word = self.word().await?;
+        let page = self.room.page().await?;
+        Ok(Place { word, page })
+    }
+
+    async fn word(&self) -> Result<Word<'_>, Stop> {
         let permit = self.sender.reserve().await.map_err(|_closed| Stop::Gone)?;
-        Ok(Place {
+        Ok(Word {
             ticket: self.ticket,
             permit,
         })
@@ -281,10 +300,12 @@ impl Place<'_> {
     /// Sends a page. One without records is not sent, and the place is given back.
     pub(super) fn records(self, records: Vec<Record>) {
         if !records.is_empty() {
-            self.send(News::Records(records));
+            self.word.send(News::Records(records, self.page));
         }
     }
+}
 
+impl Word<'_> {
     fn send(self, news: News) {
         let ticket = self.ticket;
         self.permit.send(Told { ticket, news });

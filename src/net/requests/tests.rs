@@ -1,5 +1,6 @@
 //! Reads of a real store, without a session or a transport around them.
 
+use super::super::room::Room;
 use super::super::testing::{Behind, kind, records, soon, until};
 use super::*;
 use crate::base::limits::{MAILBOX_MAX_RECORDS, PAGE_MAX_RECORDS};
@@ -27,7 +28,7 @@ impl Reads {
         let mut session = session::Stream::new(Arc::new(connection), now);
         session.handle(now, Event::Bytes(super::super::testing::hello().encode()));
         Self {
-            requests: Requests::new(Some(behind.source(results_max))),
+            requests: Requests::new(Some(behind.source(results_max)), Room::new().for_stream()),
             session,
             behind: Arc::clone(behind),
             reader: None,
@@ -63,7 +64,7 @@ impl Reads {
         let mut all = Vec::new();
         loop {
             match self.next().await.news {
-                News::Records(records) => {
+                News::Records(records, _) => {
                     assert!(!records.is_empty() && records.len() <= PAGE_MAX_RECORDS);
                     all.extend(records);
                 }
@@ -77,7 +78,7 @@ impl Reads {
         let mut all = Vec::new();
         while all.len() < count {
             match self.next().await.news {
-                News::Records(records) => all.extend(records),
+                News::Records(records, _) => all.extend(records),
                 other => panic!("{other:?}"),
             }
         }
@@ -224,7 +225,7 @@ async fn a_subscription_opened_while_records_arrive_gets_each_of_them_once() {
     let mut stored = Vec::new();
     loop {
         match reads.next().await.news {
-            News::Records(records) => stored.extend(records),
+            News::Records(records, _) => stored.extend(records),
             News::LocallyComplete => break,
             News::Ended(result) => panic!("{result}"),
         }
@@ -427,7 +428,7 @@ async fn reads_that_are_not_fetched_hold_no_more_pages_than_their_bound() {
     let mut found = 0;
     while ended < 20 {
         match reads.next().await.news {
-            News::Records(records) => found += records.len(),
+            News::Records(records, _) => found += records.len(),
             News::Ended(result) => {
                 assert_eq!(result, ResultCode::Success);
                 ended += 1;

@@ -18,6 +18,7 @@ use super::probing::{self, Answerers, Arrival, Asks, Probing};
 use super::readers::Lane;
 use super::requester::Requester;
 use super::requests::{Requests, Told};
+use super::room::StreamRoom;
 use super::services::InfoSource;
 use super::sight::Sight;
 use super::signals::{Signal, Watch};
@@ -39,6 +40,7 @@ pub(super) struct Stream<R, W> {
     pub(super) asks: Asks,
     pub(super) orders: Orders,
     pub(super) blobs: Blobs,
+    pub(super) room: StreamRoom,
     pub(super) signals: Watch,
     pub(super) context: Context,
 }
@@ -132,6 +134,7 @@ enum Woken {
     Blob(Option<blobs::Told>),
     Signal(Signal),
     Rested,
+    Stalled,
     Deadline,
 }
 
@@ -141,8 +144,8 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
     pub(super) async fn drive(self) -> StreamEnd {
         let ended = Box::pin(self.writer.ended());
         let mut driver = Driver {
+            outbox: Outbox::new(&self.room),
             stream: self,
-            outbox: Outbox::default(),
             inbox: VecDeque::new(),
             events: VecDeque::new(),
             rests_until: None,
@@ -153,6 +156,10 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
             parting: None,
         };
         let end = driver.run().await;
+        if end == StreamEnd::Broken(Broken::Stalled) {
+            // Otherwise what it has taken would look like all there is.
+            driver.stream.writer.reset(ResultCode::TooFast);
+        }
         driver.stream.requests.shutdown().await;
         driver.stream.blobs.shutdown().await;
         end
@@ -184,6 +191,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         let has_output = !self.outbox.is_empty();
         let deadline = self.stream.session.next_deadline();
         let rests_until = self.rests_until;
+        let stalls_at = self.outbox.stalls_at().map(|at| at.into_std());
         let Stream {
             reader,
             writer,
@@ -209,6 +217,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             told = blobs.next(), if has_room => Woken::Blob(told),
             signal = signals.next() => Woken::Signal(signal),
             () = sleep_to(rests_until), if rests_until.is_some() => Woken::Rested,
+            () = sleep_to(stalls_at), if stalls_at.is_some() => Woken::Stalled,
             () = sleep_to(deadline), if deadline.is_some() => Woken::Deadline,
         }
     }
@@ -226,7 +235,13 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 written?;
                 self.outbox.written();
             }
-            Woken::Request(Some(told)) => self.tell(told.into_event()),
+            Woken::Request(Some(told)) => {
+                let (event, page) = told.into_event();
+                self.tell(event);
+                if let Some(page) = page {
+                    self.outbox.keep(page);
+                }
+            }
             Woken::Request(None) => {}
             Woken::Submitted(results) => {
                 for (ticket, result) in results {
@@ -250,6 +265,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             }
             Woken::Signal(Signal::Stopping) => self.tell(Event::Shutdown),
             Woken::Rested => self.rests_until = None,
+            Woken::Stalled => return Err(Broken::Stalled),
             Woken::Deadline => self.tell(Event::Deadline),
         }
         Ok(())
@@ -450,17 +466,21 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     }
 
     /// Sends all that waits, finishes our half, and waits until the peer has it. Ends early when
-    /// the peer wants no more.
+    /// the peer wants no more, or takes nothing.
     async fn farewell(&mut self) -> Result<(), Broken> {
         while !self.outbox.is_empty() {
+            let stalls_at = self.outbox.stalls_at().map(|at| at.into_std());
             tokio::select! {
                 end = &mut self.ended => return end.and(Err(Broken::Stopped)),
                 written = self.stream.writer.write(self.outbox.front()) => written?,
+                () = sleep_to(stalls_at) => return Err(Broken::Stalled),
             }
             self.outbox.written();
         }
         self.stream.writer.finish();
-        (&mut self.ended).await
+        // What is left is in the transport, which does not tell of its progress.
+        let has_it = timeout(self.stream.room.patience(), &mut self.ended).await;
+        has_it.unwrap_or(Err(Broken::Stalled))
     }
 }
 

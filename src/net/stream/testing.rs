@@ -6,6 +6,7 @@ use super::*;
 use crate::identity::Peer;
 use crate::net::ingest::Budget;
 use crate::net::operating::Desk;
+use crate::net::room::Room;
 use crate::net::signals::Control;
 use crate::net::testing::{Behind, ID, MemoryPeer, MemoryReader, MemoryWriter, hello, link, soon};
 use crate::wire::{Record, ServerMessage};
@@ -23,15 +24,21 @@ impl Driven {
     }
 
     pub(in crate::net) fn opened(behind: &Behind, opened: Instant) -> Self {
+        Self::with_room(behind, opened, &Room::new())
+    }
+
+    /// A stream of a connection that has `room`.
+    pub(in crate::net) fn with_room(behind: &Behind, opened: Instant, room: &Room) -> Self {
         let (reader, writer, peer) = link();
         let control = Control::new();
         let requester = behind.requester(None);
         let connection = session::Connection::new(Peer::Anonymous, Arc::clone(&behind.settings));
+        let room = room.for_stream();
         let stream: Stream<MemoryReader, MemoryWriter> = Stream {
             reader,
             writer,
             session: session::Stream::new(Arc::new(connection), opened),
-            requests: Requests::new(Some(behind.source(1_000))),
+            requests: Requests::new(Some(behind.source(1_000)), room.clone()),
             submissions: Submissions::new(
                 1,
                 Arc::clone(&behind.ingest) as Arc<_>,
@@ -46,6 +53,7 @@ impl Driven {
                 Arc::clone(&requester),
                 Arc::clone(&behind.settings),
             ),
+            room,
             signals: control.watch(),
             context: Context {
                 arrival: behind.arrival(),

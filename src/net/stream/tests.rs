@@ -1,14 +1,14 @@
 //! The driver against a transport in memory, which does exactly what the test says.
 
-use std::sync::atomic::Ordering;
-
-use super::super::testing::{Behind, ID, records, until};
+use super::super::room::Room;
+use super::super::testing::{Behind, ID, hello, records, soon, until};
 use super::testing::Driven;
 use super::*;
 use crate::base::RoleSet;
 use crate::base::limits::{HELLO_TIMEOUT, STREAM_OUTBOX_BYTES};
 use crate::policy::{Limit, RateRules};
 use crate::wire::{ClientMessage, Filter, FilterBuilder, ServerMessage, Timestamp};
+use std::sync::atomic::Ordering;
 
 fn everything() -> Filter {
     FilterBuilder::new().build().unwrap()
@@ -274,4 +274,35 @@ async fn a_peer_that_sends_too_much_is_not_read_for_a_while_and_loses_nothing() 
     }
     let delayed = &behind.admission.rates.counters().of(Limit::Bytes).delayed;
     assert!(delayed.load(Ordering::Relaxed) > 0);
+}
+
+/// No time at all in which a peer has to take something.
+fn at_once() -> Room {
+    Room::with_patience(Duration::ZERO)
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_for_too_long_loses_its_stream_and_learns_so() {
+    let behind = Behind::new();
+    let driven = Driven::with_room(&behind, Instant::now(), &at_once());
+    driven.peer.send(&hello());
+    let end = soon(driven.driver).await.unwrap();
+    assert_eq!(end, StreamEnd::Broken(Broken::Stalled));
+    assert!(driven.peer.is_broken_off());
+}
+
+#[tokio::test]
+async fn a_peer_for_whom_nothing_waits_keeps_its_stream() {
+    let behind = Behind::new();
+    let driven = Driven::with_room(&behind, Instant::now(), &at_once());
+    driven.peer.reset();
+    assert_eq!(driven.end().await, StreamEnd::Broken(Broken::Reset));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_take_the_last_words_of_a_stream_does_not_hold_it_open() {
+    let behind = Behind::new();
+    let driven = Driven::with_room(&behind, Instant::now(), &at_once());
+    driven.control.shutdown();
+    assert_eq!(driven.end().await, StreamEnd::Broken(Broken::Stalled));
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::acquaintances::{Acquaintances, changes_of};
+use crate::admin::Order;
 use crate::base::{Seq, limits};
 use crate::policy::Served;
 use crate::server::judge::Submission;
@@ -87,24 +88,12 @@ impl ModerationDesk {
         Ok(entries.iter().map(|entry| self.shown(entry)).collect())
     }
 
-    /// One record that waits. What is stored and does not wait is as absent here as what is not
-    /// stored.
-    ///
-    /// # Errors
-    /// [`OrderError::NotFound`], or the store cannot be read.
-    pub fn one(&self, id: &RecordId) -> Result<HeldRecord, OrderError> {
-        let found = self.store.get(&Reference::Id(*id), 1)?;
-        let held = found.iter().find(|entry| entry.held);
-        let held = held.ok_or(OrderError::NotFound("held record"))?;
-        Ok(self.shown(held))
-    }
-
     /// Lets records in: they are delivered as if they came in now, and their writers are no
     /// strangers to their recipients from now on.
     ///
     /// # Errors
     /// Too many at once, or why the act was not done.
-    pub fn release(&self, by: PublicKey, ids: &[RecordId]) -> Result<Moderated, OrderError> {
+    pub fn release(&self, order: &Order, ids: &[RecordId]) -> Result<Moderated, OrderError> {
         check_count(ids)?;
         let mut entries: Vec<Arc<Entry>> = Vec::new();
         for id in ids {
@@ -112,9 +101,9 @@ impl ModerationDesk {
             entries.extend(found.into_iter().filter(|entry| entry.held));
         }
         let moderated = self.act(Act {
-            by: Some(by),
-            call: "held.release".to_owned(),
-            detail: names(ids),
+            by: Some(order.by),
+            call: order.call.clone(),
+            detail: order.detail.clone(),
             state: changes_of(entries.iter().map(|entry| &**entry)),
             records: ids.iter().copied().map(RecordChange::Release).collect(),
         })?;
@@ -127,31 +116,30 @@ impl ModerationDesk {
     ///
     /// # Errors
     /// Too many at once, or why the act was not done.
-    pub fn reject(&self, by: PublicKey, ids: &[RecordId]) -> Result<Moderated, OrderError> {
-        self.remove(by, "held.reject", ids, Removal::Rejected)
+    pub fn reject(&self, order: &Order, ids: &[RecordId]) -> Result<Moderated, OrderError> {
+        self.remove(order, ids, Removal::Rejected)
     }
 
     /// Deletes records, whether they wait or not. They do not come again.
     ///
     /// # Errors
     /// Too many at once, or why the act was not done.
-    pub fn delete(&self, by: PublicKey, ids: &[RecordId]) -> Result<Moderated, OrderError> {
-        self.remove(by, "record.delete", ids, Removal::Deleted)
+    pub fn delete(&self, order: &Order, ids: &[RecordId]) -> Result<Moderated, OrderError> {
+        self.remove(order, ids, Removal::Deleted)
     }
 
     fn remove(
         &self,
-        by: PublicKey,
-        call: &str,
+        order: &Order,
         ids: &[RecordId],
         why: Removal,
     ) -> Result<Moderated, OrderError> {
         check_count(ids)?;
         let changes = ids.iter().map(|id| RecordChange::Remove { id: *id, why });
         self.act(Act {
-            by: Some(by),
-            call: call.to_owned(),
-            detail: names(ids),
+            by: Some(order.by),
+            call: order.call.clone(),
+            detail: order.detail.clone(),
             state: Vec::new(),
             records: changes.collect(),
         })
@@ -213,26 +201,6 @@ fn check_count(ids: &[RecordId]) -> Result<(), OrderError> {
     Ok(())
 }
 
-/// The records for the audit trail, as many as it has room for.
-fn names(ids: &[RecordId]) -> String {
-    let names: Vec<String> = ids
-        .iter()
-        .take(NAMED_MAX)
-        .map(ToString::to_string)
-        .collect();
-    let more = ids.len().saturating_sub(NAMED_MAX);
-    if more == 0 {
-        names.join(" ")
-    } else {
-        format!("{} and {more} more", names.join(" "))
-    }
-}
-
-/// Records that the audit trail names of one order; each takes 84 bytes, and the trail knows all of them
-/// by their places.
-const NAMED_MAX: usize = 32;
-
-const _: () = assert!(NAMED_MAX * 100 < limits::ACT_DETAIL_MAX_BYTES);
 const _: () = assert!(
     limits::MODERATION_IDS_MAX * (1 + limits::CHARGED_MAX) <= limits::ACT_CHANGES_MAX,
     "an order fits into an act"

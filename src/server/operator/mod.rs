@@ -8,11 +8,11 @@ mod blobs;
 mod held;
 mod ledger;
 mod limits;
-mod people;
 mod records;
 mod roles;
 mod running;
 mod setting;
+mod users;
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -22,11 +22,11 @@ use self::held::HeldDesk;
 use self::ledger::Ledger;
 use self::limits::LimitDesk;
 pub(super) use self::limits::RateSettings;
-use self::people::PeopleDesk;
 use self::records::RecordDesk;
 pub(super) use self::roles::Gates;
 use self::roles::RoleDesk;
 use self::running::{ReloadDesk, StatusDesk, TraceDesk};
+use self::users::UserCalls;
 use super::judge::Submission;
 use super::live::Live;
 use super::moderation::ModerationDesk;
@@ -54,11 +54,11 @@ pub(super) struct Tools {
     pub(super) writer: Writer<Submission>,
     pub(super) directory: Arc<Directory>,
     pub(super) live: Arc<Live>,
-    pub(super) users: Arc<UserDesk>,
-    pub(super) moderation: Arc<ModerationDesk>,
     pub(super) bans: Arc<policy::Bans>,
     /// Every gate of the server, those of connections from next door among them.
     pub(super) gates: Gates,
+    pub(super) users: Arc<UserDesk>,
+    pub(super) moderation: Arc<ModerationDesk>,
 }
 
 /// Puts in force what operators set when the server ran before: bans, and roles closed by hand.
@@ -117,12 +117,11 @@ impl Operators {
             writer,
             directory,
             live,
-            users,
-            moderation,
             bans,
             gates,
+            users,
+            moderation,
         } = tools;
-        let people = Arc::new(PeopleDesk { users });
         let ledger = Ledger { writer };
         let turn = Arc::new(Mutex::new(()));
         let records = Arc::new(RecordDesk {
@@ -130,9 +129,10 @@ impl Operators {
             store: store.clone(),
             directory,
         });
+        let user_calls = Arc::new(UserCalls { desk: users });
         let parts = Parts {
-            users: Some(Arc::clone(&people) as Arc<_>),
-            invitations: Some(people),
+            users: Some(Arc::clone(&user_calls) as Arc<_>),
+            invitations: Some(user_calls),
             bans: Some(Arc::new(BanDesk {
                 ledger: ledger.clone(),
                 store: store.clone(),
@@ -141,7 +141,10 @@ impl Operators {
                 network: Arc::clone(&network),
                 turn: Arc::clone(&turn),
             })),
-            held: Some(Arc::new(HeldDesk { moderation })),
+            held: Some(Arc::new(HeldDesk {
+                moderation,
+                store: store.clone(),
+            })),
             records: Some(Arc::clone(&records) as Arc<_>),
             blobs: Some(Arc::new(BlobDesk {
                 ledger: ledger.clone(),

@@ -343,10 +343,10 @@ impl Core {
             writer: writer.clone(),
             directory: Arc::clone(&directory),
             live: Arc::clone(&live),
-            users: Arc::clone(&users),
-            moderation: Arc::clone(&moderation),
             bans: Arc::clone(&admission.bans),
             gates: all_gates,
+            users: Arc::clone(&users),
+            moderation: Arc::clone(&moderation),
         });
         let info = Info::new(Arc::clone(&live), key, Arc::clone(&users), rates, now);
         Ok(Self {

@@ -6,8 +6,10 @@ use thiserror::Error;
 
 use super::rows::{self, Decision, UserRow};
 use super::{State, UserRegistry};
+use crate::admin::{Order, QuotaChange};
 use crate::base::limits;
 use crate::config::{Joining, Quotas};
+use crate::policy::Served as _;
 use crate::server::judge::Submission;
 use crate::store::{Act, Acted, Expect, StateChange, StateTable, Store, StoreError, Usage, Writer};
 use crate::wire::{PublicKey, Timestamp, UserReport};
@@ -26,7 +28,7 @@ pub struct UserDesk {
 }
 
 /// What is known of one user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserEntry {
     /// The master key.
     pub user: PublicKey,
@@ -40,6 +42,10 @@ pub struct UserEntry {
     pub quotas: Quotas,
     /// Whether those bounds were set for this user.
     pub has_own_quotas: bool,
+    /// Since when, where the operator or an invitation decided.
+    pub since: Option<Timestamp>,
+    /// What the operator noted.
+    pub note: Option<String>,
 }
 
 /// How somebody became a user.
@@ -47,8 +53,10 @@ pub struct UserEntry {
 pub enum UserSource {
     /// By the configuration.
     Listed,
-    /// By the operator or an invitation.
+    /// By the operator's word.
     Added,
+    /// By an invitation.
+    Invited,
     /// By connecting.
     Registered,
     /// Not at all, or not any more.
@@ -62,34 +70,9 @@ impl UserSource {
         match self {
             Self::Listed => "listed",
             Self::Added => "added",
+            Self::Invited => "invited",
             Self::Registered => "registered",
             Self::Removed => "removed",
-        }
-    }
-}
-
-/// New bounds of one user. What is absent stays; 0 sets no bound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QuotaChange {
-    /// Records that they publish.
-    pub records: Option<u64>,
-    /// Bytes of those.
-    pub bytes: Option<u64>,
-    /// Records that others leave for them.
-    pub delivered_records: Option<u64>,
-    /// Bytes of those.
-    pub delivered_bytes: Option<u64>,
-}
-
-impl QuotaChange {
-    /// `quotas` with the change made.
-    #[must_use]
-    pub fn over(&self, quotas: Quotas) -> Quotas {
-        Quotas {
-            records: self.records.unwrap_or(quotas.records),
-            bytes: self.bytes.unwrap_or(quotas.bytes),
-            delivered_records: self.delivered_records.unwrap_or(quotas.delivered_records),
-            delivered_bytes: self.delivered_bytes.unwrap_or(quotas.delivered_bytes),
         }
     }
 }
@@ -134,76 +117,82 @@ impl UserDesk {
         }
     }
 
-    /// Serves `user`, with bounds of their own if there are some. Also takes back a removal.
+    /// Serves `user`, with bounds of their own where `change` has some. Also takes back a removal.
     ///
     /// # Errors
-    /// [`OrderError::Already`] if they are served, by the operator's word and with these bounds;
-    /// or why the act was not done.
+    /// [`OrderError::Already`] if they are served, or why the act was not done.
     pub fn add_user(
         &self,
-        by: PublicKey,
+        order: &Order,
         user: PublicKey,
-        quotas: Option<Quotas>,
+        change: QuotaChange,
+        note: Option<&str>,
     ) -> Result<(), OrderError> {
         let _turn = self.turn();
-        let known = self.registry.row(&user);
-        let is_served = known.is_some_and(|row| row.decision == Some(Decision::Added));
-        if is_served && quotas.is_none() {
+        if self.registry.contains(&user) {
             return Err(OrderError::Already("they are served"));
         }
+        let known = self.registry.row(&user).unwrap_or_default();
+        let quotas = match change {
+            QuotaChange::NONE => known.quotas,
+            change => Some(change.over(self.registry.read().quotas(&user))),
+        };
         let row = UserRow {
             decision: Some(Decision::Added),
-            quotas: quotas.or_else(|| known.and_then(|row| row.quotas)),
+            quotas,
             since: Timestamp::now().nanos(),
+            note: note.map(str::to_owned),
         };
-        self.set(by, "user.add", user, row)
+        self.set(order, user, row)
     }
 
     /// Serves `user` no longer, even if the configuration lists them. What is stored for them stays
-    /// where it is and is read as before; nothing more is taken for them.
+    /// where it is and is read as before; nothing more is taken for them, and they neither register
+    /// nor redeem an invitation again.
     ///
     /// # Errors
-    /// [`OrderError::Already`], or why the act was not done.
-    pub fn remove_user(&self, by: PublicKey, user: PublicKey) -> Result<(), OrderError> {
+    /// [`OrderError::NotFound`] if they are not served, or why the act was not done.
+    pub fn remove_user(&self, order: &Order, user: PublicKey) -> Result<(), OrderError> {
         let _turn = self.turn();
-        let known = self.registry.row(&user).unwrap_or_default();
-        if known.decision == Some(Decision::Removed) {
-            return Err(OrderError::Already("they are removed"));
+        if !self.registry.contains(&user) {
+            return Err(OrderError::NotFound("user"));
         }
         let row = UserRow {
             decision: Some(Decision::Removed),
             since: Timestamp::now().nanos(),
-            ..known
+            ..self.registry.row(&user).unwrap_or_default()
         };
-        self.set(by, "user.remove", user, row)
+        self.set(order, user, row)
     }
 
-    /// Sets bounds for one user, served or not; `None` gives back those of the configuration.
+    /// Sets bounds for one user; [`QuotaChange::to_default`] gives back those of the configuration
+    /// first. Returns what holds from now on.
     ///
     /// # Errors
-    /// Why the act was not done.
+    /// [`OrderError::NotFound`] if they are not served, or why the act was not done.
     pub fn set_quotas(
         &self,
-        by: PublicKey,
+        order: &Order,
         user: PublicKey,
-        change: Option<QuotaChange>,
+        change: QuotaChange,
     ) -> Result<Quotas, OrderError> {
         let _turn = self.turn();
+        if !self.registry.contains(&user) {
+            return Err(OrderError::NotFound("user"));
+        }
         let known = self.registry.row(&user).unwrap_or_default();
-        let quotas = change.map(|change| change.over(self.registry.read().quotas(&user)));
-        let row = UserRow { quotas, ..known };
-        self.set(by, "user.quota", user, row)?;
-        Ok(self.registry.read().quotas(&user))
-    }
-
-    /// How much may be kept for `user`, served or not.
-    pub(in crate::server) fn quotas_of(&self, user: &PublicKey) -> Quotas {
-        self.registry.read().quotas(user)
-    }
-
-    /// How much may be kept for users for whom nothing else was set.
-    pub(in crate::server) fn usual_quotas(&self) -> Quotas {
-        self.registry.read().rules.quotas
+        let (default, now) = {
+            let state = self.registry.read();
+            (state.rules.quotas, state.quotas(&user))
+        };
+        let from = if change.to_default { default } else { now };
+        let quotas = change.over(from);
+        let row = UserRow {
+            quotas: Some(quotas).filter(|quotas| *quotas != default || !change.to_default),
+            ..known
+        };
+        self.set(order, user, row)?;
+        Ok(quotas)
     }
 
     /// What is known of `user`.
@@ -231,6 +220,11 @@ impl UserDesk {
             entries.extend(self.registry.read().entry(user, usage));
         }
         Ok(entries)
+    }
+
+    /// How much is kept for a user for whom nothing else was said.
+    pub(in crate::server) fn usual_quotas(&self) -> Quotas {
+        self.registry.read().rules.quotas
     }
 
     /// How one becomes a user.
@@ -264,23 +258,22 @@ impl UserDesk {
     }
 
     /// Writes the row of a user, and then serves them, or not, as it says.
-    fn set(
-        &self,
-        by: PublicKey,
-        call: &str,
-        user: PublicKey,
-        row: UserRow,
-    ) -> Result<(), OrderError> {
-        self.act(Act {
-            by: Some(by),
-            call: call.to_owned(),
-            detail: detail(&user, &row),
-            state: vec![change_of(&user, &row, self.registry.row(&user).is_some())],
-            records: Vec::new(),
-        })?;
+    fn set(&self, order: &Order, user: PublicKey, row: UserRow) -> Result<(), OrderError> {
+        let state = vec![change_of(&user, &row, self.registry.row(&user).is_some())];
+        self.act(act_of(order, state))?;
         self.registry.set_row(user, row);
-        tracing::info!(%user, call, "an operator changed a user");
         Ok(())
+    }
+}
+
+/// The act that an operator's order is.
+pub(super) fn act_of(order: &Order, state: Vec<StateChange>) -> Act {
+    Act {
+        by: Some(order.by),
+        call: order.call.clone(),
+        detail: order.detail.clone(),
+        state,
+        records: Vec::new(),
     }
 }
 
@@ -298,15 +291,10 @@ pub(super) fn change_of(user: &PublicKey, row: &UserRow, was_there: bool) -> Sta
     }
 }
 
-/// What the audit trail says about a change of a user.
-fn detail(user: &PublicKey, row: &UserRow) -> String {
-    match row.quotas {
-        None => user.to_string(),
-        Some(quotas) => format!(
-            "{user} records={} bytes={} delivered_records={} delivered_bytes={}",
-            quotas.records, quotas.bytes, quotas.delivered_records, quotas.delivered_bytes
-        ),
-    }
+/// When somebody decided about a user.
+fn since(row: &UserRow) -> Option<Timestamp> {
+    row.decision?;
+    Timestamp::from_nanos(row.since).ok()
 }
 
 impl State {
@@ -316,6 +304,7 @@ impl State {
         let is_known = row.is_some() || self.serves(&user) || usage != Usage::default();
         let source = match row.and_then(|row| row.decision) {
             Some(Decision::Added) => UserSource::Added,
+            Some(Decision::Invited) => UserSource::Invited,
             Some(Decision::Removed) => UserSource::Removed,
             None if self.rules.listed.contains(&user) => UserSource::Listed,
             None if self.serves(&user) => UserSource::Registered,
@@ -328,6 +317,8 @@ impl State {
             usage,
             quotas: self.quotas(&user),
             has_own_quotas: row.is_some_and(|row| row.quotas.is_some()),
+            since: row.and_then(since),
+            note: row.and_then(|row| row.note.clone()),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Invitations: made, listed and revoked by the operator, redeemed once by whoever has the code.
 
-use super::desk::{OrderError, UserDesk, change_of};
+use super::desk::{OrderError, UserDesk, act_of, change_of};
 use super::rows::{self, CodeHash, Decision, InvitationId, InvitationRow, UserRow};
+use crate::admin::Order;
 use crate::base::limits;
 use crate::config::{Joining, Quotas};
 use crate::policy::Served as _;
@@ -52,7 +53,7 @@ impl UserDesk {
     /// A note that is too long, too many invitations, or why the act was not done.
     pub fn create_invitation(
         &self,
-        by: PublicKey,
+        order: &Order,
         terms: InvitationTerms,
     ) -> Result<MadeInvitation, OrderError> {
         if terms.note.len() > limits::INVITATION_NOTE_MAX_BYTES {
@@ -73,20 +74,14 @@ impl UserDesk {
         let hash = CodeHash::of(&code);
         let row = InvitationRow {
             created: now.nanos(),
-            by: by.as_bytes().to_vec(),
+            by: order.by.as_bytes().to_vec(),
             expires: terms.expires.map(Timestamp::nanos),
             note: terms.note,
             quotas: terms.quotas,
         };
         let mut state = vec![change(hash, Some(rows::encode(&row)), Expect::Absent)];
         state.extend(expired.iter().map(|hash| change(*hash, None, Expect::Any)));
-        self.act(Act {
-            by: Some(by),
-            call: "invite.create".to_owned(),
-            detail: hash.id().to_string(),
-            state,
-            records: Vec::new(),
-        })?;
+        self.act(act_of(order, state))?;
         let mut registry = self.registry.write();
         for hash in &expired {
             registry.invitations.remove(hash);
@@ -96,10 +91,10 @@ impl UserDesk {
         Ok(MadeInvitation { id, code })
     }
 
-    /// The invitations that can be used, in the order in which they were made; behind `after`, at
+    /// The invitations that can be used, in the order in which they were made: those behind `after`, at
     /// most [`limits::USERS_PAGE_MAX`].
     #[must_use]
-    pub fn invitations(&self, after: Option<&InvitationEntry>) -> Vec<InvitationEntry> {
+    pub fn invitations(&self, after: Option<(Timestamp, InvitationId)>) -> Vec<InvitationEntry> {
         let now = Timestamp::now();
         let registry = self.registry.read();
         let usable = registry.invitations.iter();
@@ -107,7 +102,7 @@ impl UserDesk {
         let mut entries: Vec<InvitationEntry> = usable.map(entry).collect();
         entries.sort_by_key(|entry| (entry.created, entry.id));
         if let Some(after) = after {
-            entries.retain(|entry| (entry.created, entry.id) > (after.created, after.id));
+            entries.retain(|entry| (entry.created, entry.id) > after);
         }
         entries.truncate(limits::USERS_PAGE_MAX);
         entries
@@ -117,24 +112,13 @@ impl UserDesk {
     ///
     /// # Errors
     /// [`OrderError::NotFound`]: there is none, or it was used; or why the act was not done.
-    pub fn revoke_invitation(&self, by: PublicKey, id: InvitationId) -> Result<(), OrderError> {
+    pub fn revoke_invitation(&self, order: &Order, id: InvitationId) -> Result<(), OrderError> {
         let _turn = self.turn();
-        let found = {
-            let registry = self.registry.read();
-            registry
-                .invitations
-                .keys()
-                .find(|it| it.id() == id)
-                .copied()
-        };
-        let hash = found.ok_or(OrderError::NotFound("invitation"))?;
-        self.act(Act {
-            by: Some(by),
-            call: "invite.revoke".to_owned(),
-            detail: id.to_string(),
-            state: vec![change(hash, None, Expect::Present)],
-            records: Vec::new(),
-        })?;
+        let hash = CodeHash(*id.as_bytes());
+        if !self.registry.read().invitations.contains_key(&hash) {
+            return Err(OrderError::NotFound("invitation"));
+        }
+        self.act(act_of(order, vec![change(hash, None, Expect::Present)]))?;
         self.registry.write().invitations.remove(&hash);
         Ok(())
     }
@@ -181,11 +165,12 @@ impl UserDesk {
             .ok_or(unknown)?;
         let known = self.registry.row(&master);
         let row = UserRow {
-            decision: Some(Decision::Added),
+            decision: Some(Decision::Invited),
             quotas: invitation
                 .quotas
-                .or_else(|| known.and_then(|row| row.quotas)),
+                .or_else(|| known.as_ref().and_then(|row| row.quotas)),
             since: now.nanos(),
+            note: Some(invitation.note).filter(|note| !note.is_empty()),
         };
         let done = self.act(Act {
             by: Some(master),

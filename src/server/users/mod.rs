@@ -22,10 +22,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use self::desk::{OrderError, QuotaChange, UserDesk, UserEntry, UserSource};
+pub use self::desk::{OrderError, UserDesk, UserEntry, UserSource};
 pub use self::invitations::{InvitationEntry, InvitationTerms, MadeInvitation};
 pub(super) use self::newcomers::{Newcomers, Registrar};
-pub use self::rows::{BadInvitationId, InvitationId};
+pub use self::rows::InvitationId;
 
 use self::rows::{CodeHash, Decision, InvitationRow, UserRow};
 use crate::base::{Role, RoleSet, limits};
@@ -199,7 +199,7 @@ impl UserRegistry {
     }
 
     fn row(&self, user: &PublicKey) -> Option<UserRow> {
-        self.read().rows.get(user).copied()
+        self.read().rows.get(user).cloned()
     }
 
     fn set_row(&self, user: PublicKey, row: UserRow) {
@@ -232,7 +232,7 @@ impl Served for UserRegistry {
 impl State {
     fn serves(&self, master: &PublicKey) -> bool {
         match self.rows.get(master).and_then(|row| row.decision) {
-            Some(Decision::Added) => true,
+            Some(Decision::Added | Decision::Invited) => true,
             Some(Decision::Removed) => false,
             None => {
                 let is_open = self.rules.joining == Joining::Open;

@@ -8,7 +8,7 @@ use crate::config::Quotas;
 use crate::wire::{Hash64, InvitationCode, PublicKey, Timestamp};
 
 /// What an operator decided about one user. Its key is the user's master key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct UserRow {
     /// Whether the operator, or an invitation, let them in or took them out; where neither, the
@@ -18,6 +18,8 @@ pub(super) struct UserRow {
     pub(super) quotas: Option<Quotas>,
     /// When the decision was made, in nanoseconds.
     pub(super) since: u64,
+    /// What the operator noted.
+    pub(super) note: Option<String>,
 }
 
 /// What an operator decided about a user.
@@ -26,6 +28,8 @@ pub(super) struct UserRow {
 pub(super) enum Decision {
     /// They are served, whatever the configuration says.
     Added,
+    /// They are served, for they had an invitation.
+    Invited,
     /// They are not.
     Removed,
 }
@@ -86,19 +90,29 @@ impl CodeHash {
     }
 
     /// How operators call the invitation.
-    pub(super) fn id(&self) -> InvitationId {
-        let mut id = [0; 8];
-        for (to, from) in id.iter_mut().zip(self.0) {
-            *to = from;
-        }
-        InvitationId(id)
+    pub(super) const fn id(&self) -> InvitationId {
+        InvitationId(self.0)
     }
 }
 
-/// What operators call an invitation: it tells nothing of the code. Printed as 16 hexadecimal
-/// digits.
+/// What operators call an invitation: the hash of its code, which tells nothing of the code. Printed as
+/// hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InvitationId([u8; 8]);
+pub struct InvitationId([u8; 32]);
+
+impl InvitationId {
+    /// The ID of those bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
 
 impl fmt::Display for InvitationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,23 +125,6 @@ impl fmt::Debug for InvitationId {
         write!(f, "{self}")
     }
 }
-
-impl std::str::FromStr for InvitationId {
-    type Err = BadInvitationId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_form = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let number = u64::from_str_radix(text, 16).ok().filter(|_| is_form);
-        number
-            .map(|number| Self(number.to_be_bytes()))
-            .ok_or(BadInvitationId)
-    }
-}
-
-/// The text is no ID of an invitation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an invitation is named by 16 hexadecimal digits")]
-pub struct BadInvitationId;
 
 #[cfg(test)]
 mod tests {
@@ -142,8 +139,9 @@ mod tests {
                 ..Quotas::default()
             }),
             since: 9,
+            note: Some("spam".to_owned()),
         };
-        assert_eq!(decode::<UserRow>(&encode(&row)), Some(row));
+        assert_eq!(decode::<UserRow>(&encode(&row)), Some(row.clone()));
         let invitation = InvitationRow {
             created: 1,
             by: vec![7; 32],
@@ -168,18 +166,5 @@ mod tests {
         assert!(!row.is_expired(at(4)));
         assert!(row.is_expired(at(5)));
         assert!(!InvitationRow::default().is_expired(Timestamp::MAX));
-    }
-
-    #[test]
-    fn the_name_of_an_invitation_is_read_back_from_its_text_and_from_no_other() {
-        let id = CodeHash::of(&InvitationCode::from_bytes([3; 16])).id();
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "0123", "+123456789abcdef", "0123456789abcdef0"] {
-            assert_eq!(
-                wrong.parse::<InvitationId>(),
-                Err(BadInvitationId),
-                "{wrong}"
-            );
-        }
     }
 }

@@ -389,6 +389,8 @@ fn paging_finds_the_same_at_every_page_size() {
                 rows: 1_000,
                 bytes,
                 time: Duration::MAX,
+                cost_keys: u64::MAX,
+                paced: false,
             };
             let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
             let found = pages(&scene.store, &mut cursor, budget);
@@ -413,6 +415,8 @@ fn pages_without_time_come_to_the_same_end() {
         rows: 50,
         bytes: usize::MAX,
         time: Duration::ZERO,
+        cost_keys: u64::MAX,
+        paced: false,
     };
     for shape in 0..1 << ELEMENTS {
         let filter = any_filter(&mut dice, shape, &model);

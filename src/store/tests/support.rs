@@ -389,6 +389,8 @@ impl Scene {
             rows,
             bytes: usize::MAX,
             time: Duration::MAX,
+            cost_keys: u64::MAX,
+            paced: false,
         };
         pages(&self.store, &mut Cursor::new(filter.clone(), until), budget)
     }

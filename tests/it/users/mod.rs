@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use mosaicd::admin::QuotaChange;
 use mosaicd::client::Client;
-use mosaicd::server::{InvitationTerms, QuotaChange, UserSource};
+use mosaicd::server::{InvitationTerms, UserSource};
 use mosaicd::wire::{
     Attestation, KeyMarker, KeyScheduleBuilder, Kind, ListedKey, Record, RecordBuilder,
     Registration, ResultCode, SecretKey, TagsBuilder, Timestamp,
@@ -85,14 +86,14 @@ async fn what_is_no_invitation_any_more_is_refused_and_whoever_guesses_has_to_wa
         expires: Some(Timestamp::now()),
         ..InvitationTerms::default()
     };
-    let make = |desk: &mosaicd::server::UserDesk| desk.create_invitation(operator(), expired);
+    let make = |desk: &mosaicd::server::UserDesk| desk.create_invitation(&operator(), expired);
     let expired = office.users(make).await.unwrap();
     let revoked = office
         .users(|desk| {
             let made = desk
-                .create_invitation(operator(), InvitationTerms::default())
+                .create_invitation(&operator(), InvitationTerms::default())
                 .unwrap();
-            desk.revoke_invitation(operator(), made.id).unwrap();
+            desk.revoke_invitation(&operator(), made.id).unwrap();
             made
         })
         .await;
@@ -201,8 +202,8 @@ async fn users_bounds_and_invitations_are_the_same_after_a_restart() {
                 records: Some(2),
                 ..QuotaChange::default()
             };
-            desk.set_quotas(operator(), to, Some(change)).unwrap();
-            desk.remove_user(operator(), from).unwrap();
+            desk.set_quotas(&operator(), to, change).unwrap();
+            desk.remove_user(&operator(), from).unwrap();
         })
         .await;
     let removed = office.client(Some(&carl)).await;
@@ -277,7 +278,7 @@ async fn the_record_that_passes_a_bound_is_refused_and_fits_when_there_is_room_a
     assert_eq!((you.records, you.records_max), (2, Some(2)));
     let id = second.id();
     let deleted = office
-        .records(move |desk| desk.delete(operator(), &[id]))
+        .records(move |desk| desk.delete(&operator(), &[id]))
         .await;
     assert!(deleted.unwrap().missing.is_empty());
     assert_eq!(submit(&client, &third).await, ResultCode::Accepted);

@@ -20,12 +20,12 @@ async fn held(office: &Office) -> Vec<HeldRecord> {
 }
 
 async fn release(office: &Office, id: RecordId) -> Vec<RecordId> {
-    let release = move |desk: &ModerationDesk| desk.release(operator(), &[id]);
+    let release = move |desk: &ModerationDesk| desk.release(&operator(), &[id]);
     office.records(release).await.unwrap().missing
 }
 
 async fn reject(office: &Office, id: RecordId) -> Vec<RecordId> {
-    let reject = move |desk: &ModerationDesk| desk.reject(operator(), &[id]);
+    let reject = move |desk: &ModerationDesk| desk.reject(&operator(), &[id]);
     office.records(reject).await.unwrap().missing
 }
 

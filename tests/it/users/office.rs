@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mosaicd::admin::Order;
 use mosaicd::client::{Client, Options, RawConnection, ServerTrust, Target};
 use mosaicd::config::Sources;
 use mosaicd::server::{InvitationTerms, ModerationDesk, Server, UserDesk};
-use mosaicd::wire::{InvitationCode, PublicKey, Record, ResultCode, SecretKey};
+use mosaicd::wire::{InvitationCode, Record, ResultCode, SecretKey};
 use tempfile::TempDir;
 
 use crate::support::{PATIENCE, key};
@@ -76,7 +77,8 @@ impl Office {
 
     /// Has the operator make an invitation.
     pub(super) async fn invitation(&self) -> InvitationCode {
-        let make = |desk: &UserDesk| desk.create_invitation(operator(), InvitationTerms::default());
+        let make =
+            |desk: &UserDesk| desk.create_invitation(&operator(), InvitationTerms::default());
         self.users(make).await.unwrap().code
     }
 
@@ -122,9 +124,13 @@ async fn serve(folder: &TempDir, sets: &[String]) -> Server {
         .unwrap()
 }
 
-/// The operator's key.
-pub(super) fn operator() -> PublicKey {
-    key(251).public()
+/// An order of the operator.
+pub(super) fn operator() -> Order {
+    Order {
+        by: key(251).public(),
+        call: "test".to_owned(),
+        detail: String::new(),
+    }
 }
 
 pub(super) async fn submit(client: &Client, record: &Record) -> ResultCode {
