@@ -74,7 +74,7 @@ impl<'a> Args<'a> {
     pub(super) fn ids(&mut self, name: &str) -> Result<Option<Vec<RecordId>>, Refused> {
         self.take(
             name,
-            "a list of up to 256 IDs of records, none twice",
+            "a list of up to 100 IDs of records, none twice",
             |value| {
                 let AdminValue::List(values) = value else {
                     return None;

@@ -661,9 +661,8 @@ pub const ADMIN_NOTE_MAX_BYTES: usize = 256;
 /// Longest text in a row for an operator; a longer one is cut.
 pub const ADMIN_TEXT_MAX_BYTES: usize = 4 << 10;
 
-/// Values that one order names: IDs of records to delete, release or reject. Each costs a change of
-/// the act that carries it out.
-pub const ADMIN_LIST_MAX: usize = 256;
+/// Records that one order names, to delete, release or reject them.
+pub const ADMIN_LIST_MAX: usize = MODERATION_IDS_MAX;
 
 /// Links of this machine that the self-check looks at; each container may have one.
 pub const LOCAL_LINKS_MAX: usize = 8_192;

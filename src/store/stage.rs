@@ -47,10 +47,6 @@ pub(super) struct Stage<'v> {
 /// Values of the state by their whole keys; those that are taken away are nothing.
 pub(super) type StateValues = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// How the signer of a record that is here is vouched for by now; see
-/// [`Judge::vouched_now`](super::Judge::vouched_now).
-pub(super) type VouchedNow<'a> = dyn Fn(&Entry) -> Option<Vouched> + 'a;
-
 /// What a batch is made with.
 pub(super) struct Ground {
     /// Without space it takes no new entry.

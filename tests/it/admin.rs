@@ -632,3 +632,112 @@ async fn the_key_that_init_makes_gives_orders_from_the_command_line() {
     );
     server.stop_cleanly().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_and_invitations_are_made_shown_and_taken_back() {
+    let config = format!("{}[users]\nmode = \"invite\"\n", operators(&[OPERATOR]));
+    let server = DevServer::start_with(&["--dev"], &config).await;
+    let stream = operator(&server).await;
+    let user = key(1);
+    let client = server.client(Some(&user)).await;
+    let first = post(&user, "first");
+    let of_user = ("user", AdminValue::from(user.public()));
+    let unknown = refused(&stream, "user.show", std::slice::from_ref(&of_user)).await;
+    assert_eq!(unknown, ResultCode::NotFound);
+    let records = ("records", AdminValue::from(1_u64));
+    order(&stream, "user.add", &[of_user.clone(), records]).await;
+    let twice = refused(&stream, "user.add", std::slice::from_ref(&of_user)).await;
+    assert_eq!(twice, ResultCode::Duplicate);
+    assert_eq!(client.submit(&first).await.unwrap(), ResultCode::Accepted);
+    let second = post(&user, "second");
+    assert_eq!(client.submit(&second).await.unwrap(), ResultCode::TooLarge);
+    let rows = order(&stream, "user.list", &[]).await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0]["user"], user.public().into());
+    assert_eq!(rows[0]["records"], 1_u64.into());
+    assert_eq!(rows[0]["records_max"], 1_u64.into());
+    let more = ("records", AdminValue::from(2_u64));
+    order(&stream, "user.quota", &[of_user.clone(), more]).await;
+    assert_eq!(client.submit(&second).await.unwrap(), ResultCode::Accepted);
+    order(&stream, "user.remove", &[of_user]).await;
+
+    let note = ("note", AdminValue::from("for Bob"));
+    let made = order(
+        &stream,
+        "invite.create",
+        &[note, ("seconds", 600_u64.into())],
+    )
+    .await;
+    let code = made[0]["code"].as_text().unwrap();
+    let listed = order(&stream, "invite.list", &[]).await;
+    assert_eq!(listed.len(), 1);
+    assert_eq!(listed[0]["note"], "for Bob".into());
+    assert!(!listed[0].contains_key("code"), "it is shown once");
+    for row in order(&stream, "audit.list", &[]).await {
+        assert!(!row["detail"].as_text().unwrap().contains(code));
+    }
+    assert!(!server.trace().contains(code));
+    let hash = ("hash", listed[0]["hash"].clone());
+    order(&stream, "invite.revoke", std::slice::from_ref(&hash)).await;
+    assert_eq!(
+        refused(&stream, "invite.revoke", &[hash]).await,
+        ResultCode::NotFound
+    );
+    let did = [
+        "invite.revoke",
+        "invite.create",
+        "user.remove",
+        "user.quota",
+        "user.add",
+    ];
+    assert_eq!(trail(&stream).await, did);
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_waits_is_shown_to_the_operators_calls_alone_and_comes_when_it_is_released() {
+    let user = key(1);
+    let config = format!(
+        "{}[users]\nmode = \"list\"\nlist = [\"{}\"]\n[inbox]\nmoderation = \"hold-all\"\n",
+        operators(&[OPERATOR]),
+        user.public()
+    );
+    let server = DevServer::start_with(&["--dev"], &config).await;
+    let stream = operator(&server).await;
+    let stranger = key(2);
+    let letter = |text: &str| {
+        RecordBuilder::new(Kind::MICROBLOG_ROOT, stranger.public())
+            .tags(mosaicd::wire::TagsBuilder::new().notify(user.public()))
+            .payload(text.to_owned())
+            .sign(&stranger)
+            .unwrap()
+    };
+    let (good, bad) = (letter("good"), letter("bad"));
+    let sender = server.client(Some(&stranger)).await;
+    let inbox = sender.open_role(Role::Inbox, None).await.unwrap();
+    for record in [&good, &bad] {
+        assert_eq!(inbox.submit(record).await.unwrap(), ResultCode::Accepted);
+    }
+    let rows = order(&stream, "held.list", &[]).await;
+    let texts: Vec<_> = rows.iter().map(|row| row["text"].clone()).collect();
+    assert_eq!(texts, ["bad".into(), "good".into()]);
+    let operator_key = key(OPERATOR);
+    let reader = server.client(Some(&operator_key)).await;
+    assert!(
+        all(reader.query(by(&stranger), 0).await.unwrap())
+            .await
+            .is_empty()
+    );
+
+    let ids = |record: &Record| ("ids", AdminValue::List(vec![record.id().into()]));
+    order(&stream, "held.release", &[ids(&good)]).await;
+    order(&stream, "held.reject", &[ids(&bad)]).await;
+    let gone = refused(&stream, "held.show", &[("id", good.id().into())]).await;
+    assert_eq!(gone, ResultCode::NotFound, "it waits no longer");
+    assert!(order(&stream, "held.list", &[]).await.is_empty());
+    let recipient = server.client(Some(&user)).await;
+    let seen = all(recipient.query(by(&stranger), 0).await.unwrap()).await;
+    assert_eq!(seen, [good]);
+    assert_eq!(trail(&stream).await, ["held.reject", "held.release"]);
+    server.stop_cleanly().await;
+}

@@ -4,6 +4,7 @@
 //! at once. Only then is it put in force, so that nothing is in force that a restart would lose.
 
 mod bans;
+mod blobs;
 mod held;
 mod ledger;
 mod limits;
@@ -16,6 +17,7 @@ mod users;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use self::bans::BanDesk;
+use self::blobs::BlobDesk;
 use self::held::HeldDesk;
 use self::ledger::Ledger;
 use self::limits::LimitDesk;
@@ -144,7 +146,10 @@ impl Operators {
                 store: store.clone(),
             })),
             records: Some(Arc::clone(&records) as Arc<_>),
-            blobs: None,
+            blobs: Some(Arc::new(BlobDesk {
+                ledger: ledger.clone(),
+                store: store.clone(),
+            })),
             limits: Some(Arc::new(LimitDesk {
                 ledger: ledger.clone(),
                 store: store.clone(),
