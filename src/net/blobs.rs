@@ -9,19 +9,22 @@
 //! stops the reading of the store.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 
+use super::ingest::Ingest;
 use super::readers::ReaderPanicked;
 use super::requester::Requester;
 use crate::base::limits::{
     BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_QUEUE_MAX_BYTES, STREAM_PAGES_MAX,
 };
+use crate::identity::Peer;
 use crate::session::{BlobNews, BlobOrder, Event, Settings, Ticket};
 use crate::store::{
     BlobClaim, BlobOutcome, BlobReadError, BlobReader, BlobUpload, BlobWriter, Store, StoreError,
@@ -29,21 +32,43 @@ use crate::store::{
 use crate::wire::{BlobHash, ResultCode};
 
 /// Where the BLOBs of all streams are kept.
-#[derive(Debug)]
 pub(super) struct Depot {
     store: Store,
     writer: BlobWriter,
+    /// Who registers users.
+    ingest: Arc<dyn Ingest>,
+    /// One at a time: most of them find that there is nothing to do.
+    registering: Semaphore,
     /// Bytes that may be on their way to the writer.
     queue: Arc<Semaphore>,
 }
 
 impl Depot {
-    pub(super) fn new(store: Store, writer: BlobWriter) -> Self {
+    pub(super) fn new(store: Store, writer: BlobWriter, ingest: Arc<dyn Ingest>) -> Self {
         Self {
             store,
             writer,
+            ingest,
+            registering: Semaphore::new(1),
             queue: Arc::new(Semaphore::new(BLOB_QUEUE_MAX_BYTES)),
         }
+    }
+
+    /// Registers the peer where registration is open: it may hand in a BLOB before anything else.
+    async fn register(&self, peer: Peer) {
+        let (Peer::Known(peer), Ok(_turn)) = (peer, self.registering.acquire().await) else {
+            return;
+        };
+        let ingest = Arc::clone(&self.ingest);
+        if let Err(error) = spawn_blocking(move || ingest.register(peer)).await {
+            tracing::error!(%error, "a registration panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Depot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Depot").finish_non_exhaustive()
     }
 }
 
@@ -286,6 +311,9 @@ impl Job {
     ) -> Result<ResultCode, NotTaken> {
         self.requester.refresh().await;
         let submitter = self.requester.submitter(None, None);
+        if let Some(depot) = &self.depot {
+            depot.register(submitter.peer).await;
+        }
         let account = self
             .settings
             .admits_blob(&submitter, data_bytes)

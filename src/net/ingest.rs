@@ -23,6 +23,12 @@ pub trait Ingest: Send + Sync {
     ///
     /// Called on an async worker, so it must not block.
     fn arrived(&self, peer: PeerKey);
+
+    /// The same, for a peer that is about to be asked whether it speaks for a user: returns once
+    /// that is settled.
+    ///
+    /// Blocks: it may read the store, and wait for a sync.
+    fn register(&self, peer: PeerKey);
 }
 
 /// One submission.
@@ -53,6 +59,8 @@ impl Ingest for Nowhere {
     }
 
     fn arrived(&self, _: PeerKey) {}
+
+    fn register(&self, _: PeerKey) {}
 }
 
 /// The one answer to a submission, and its share of what may be under way.

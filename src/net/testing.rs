@@ -112,6 +112,8 @@ impl Ingest for Inbound {
     fn arrived(&self, peer: PeerKey) {
         self.arrived.lock().unwrap().push(*peer.key());
     }
+
+    fn register(&self, _: PeerKey) {}
 }
 
 /// Says which roles are configured and open where it is asked.
@@ -239,7 +241,8 @@ impl Behind {
 
     pub(super) fn depot(&self) -> Arc<Depot> {
         let writer = self.ingest.writer.blobs();
-        Arc::new(Depot::new(self.store.clone(), writer))
+        let ingest = Arc::clone(&self.ingest) as Arc<dyn Ingest>;
+        Arc::new(Depot::new(self.store.clone(), writer, ingest))
     }
 
     pub(super) fn source(&self, results_max: u32) -> Arc<Source> {

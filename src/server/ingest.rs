@@ -15,6 +15,7 @@ use crate::wire::ResultCode;
 pub(super) struct Pipeline {
     pub(super) stage: Arc<Stage<Submission>>,
     pub(super) arrivals: Arc<Arrivals>,
+    pub(super) registrar: Arc<Registrar>,
 }
 
 impl Ingest for Pipeline {
@@ -42,6 +43,10 @@ impl Ingest for Pipeline {
 
     fn arrived(&self, peer: PeerKey) {
         self.arrivals.note(*peer.key());
+    }
+
+    fn register(&self, peer: PeerKey) {
+        self.registrar.register(peer.key());
     }
 }
 

@@ -155,13 +155,7 @@ impl Store {
     /// [`StoreError::Engine`] if the disk fails; what was acknowledged is safe even then.
     pub fn close(&self) -> Result<(), StoreError> {
         let db = &self.shared.db;
-        let families = [
-            db.log()?,
-            db.index()?,
-            db.state()?,
-            db.blobs()?,
-            db.meta()?,
-        ];
+        let families = [db.log()?, db.index()?, db.state()?, db.blobs()?, db.meta()?];
         let options = rocksdb::FlushOptions::default();
         Ok(db.engine().flush_cfs_opt(&families, &options)?)
     }

@@ -8,6 +8,8 @@ mod support;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod blob;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod crash;

@@ -234,6 +234,7 @@ struct Core {
     writer: Writer<Submission>,
     stage: Arc<Stage<Submission>>,
     arrivals: Arc<Arrivals>,
+    registrar: Arc<Registrar>,
 }
 
 impl Core {
@@ -268,7 +269,7 @@ impl Core {
         let sink = move |checked| to_writer.hand_on(checked);
         let stage =
             Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
-        let arrivals = Arrivals::spawn(registrar).map_err(ServerError::Thread)?;
+        let arrivals = Arrivals::spawn(Arc::clone(&registrar)).map_err(ServerError::Thread)?;
         let info = Info::new(Arc::clone(&config), key, users, now);
         Ok(Self {
             config,
@@ -281,6 +282,7 @@ impl Core {
             writer,
             stage: Arc::new(stage),
             arrivals: Arc::new(arrivals),
+            registrar,
         })
     }
 
@@ -356,6 +358,7 @@ impl Core {
                 ingest: Arc::new(Pipeline {
                     stage: Arc::clone(&self.stage),
                     arrivals: Arc::clone(&self.arrivals),
+                    registrar: Arc::clone(&self.registrar),
                 }),
                 blobs: self.writer.blobs(),
                 query_results_max: self.config.limits.query_results,

@@ -133,6 +133,8 @@ impl Ingest for Panics {
     fn arrived(&self, _: PeerKey) {
         panic!("as the test wants");
     }
+
+    fn register(&self, _: PeerKey) {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
