@@ -450,6 +450,11 @@ impl MemoryPeer {
         self.pipe.send_modify(|pipe| pipe.room = bytes);
     }
 
+    /// Waits until the server broke its half off.
+    pub(super) async fn was_reset(&mut self) {
+        self.changes.wait_for(|pipe| pipe.reset).await.unwrap();
+    }
+
     /// How many bytes were sent and not looked at.
     pub(super) fn unread_bytes(&self) -> usize {
         self.pipe.borrow().sent.len()
@@ -458,8 +463,11 @@ impl MemoryPeer {
     /// The next message; `None` at the end of the stream.
     pub(super) async fn next(&mut self) -> Option<ServerMessage> {
         loop {
-            if let Some(Frame::Message(message)) = self.frames.next().unwrap() {
-                return Some(ServerMessage::parse(&message).unwrap());
+            // The data of a BLOB are passed over.
+            while let Some(frame) = self.frames.next().unwrap() {
+                if let Frame::Message(message) = frame {
+                    return Some(ServerMessage::parse(&message).unwrap());
+                }
             }
             let has_news = |pipe: &Pipe| pipe.finished || !pipe.sent.is_empty();
             soon(self.changes.wait_for(has_news)).await.unwrap();

@@ -245,13 +245,12 @@ impl Blobs {
     }
 
     fn feed(&self, ticket: Ticket, piece: Piece) {
-        let upload = self.upload.iter();
-        for upload in upload.filter(|upload| upload.ticket == ticket) {
-            // There is room, as `is_blocked` sees to. Where the task has ended, it has said why.
-            if upload.feed.try_send(piece).is_err() {
-                tracing::debug!("data of a BLOB that is not taken in any more");
-            }
-            return;
+        let upload = self.upload.as_ref();
+        // There is room, as `is_blocked` sees to. Where the task has ended, it has said why.
+        if let Some(upload) = upload.filter(|upload| upload.ticket == ticket)
+            && upload.feed.try_send(piece).is_err()
+        {
+            tracing::debug!("data of a BLOB that is not taken in any more");
         }
     }
 
@@ -451,3 +450,6 @@ const CHUNK_PERMITS: u32 = {
 };
 
 const _: () = assert!(BLOB_FEED_MAX >= 2 * PIECES_AT_ONCE);
+
+#[cfg(test)]
+mod tests;
