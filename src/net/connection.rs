@@ -62,8 +62,8 @@ impl Shared {
         };
         let source = services.records.as_ref().map(source);
         let depot = services.records.as_ref().map(|records| {
-            let depot = Depot::new(records.store.clone(), records.blobs.clone());
-            Arc::new(depot)
+            let (store, blobs) = (records.store.clone(), records.blobs.clone());
+            Arc::new(Depot::new(store, blobs, Arc::clone(&records.newcomers)))
         });
         Self {
             desk: Desk::new(services.operator.clone()),

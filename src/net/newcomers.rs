@@ -6,21 +6,31 @@ use crate::identity::PeerKey;
 use crate::wire::{Redeem, RedeemResult, ResultCode};
 
 /// Makes users of peers.
-///
-/// Every method is called on an async worker, so none may block.
 pub trait Newcomers: Send + Sync {
     /// Takes note that a peer said HELLO which proved to hold that key: where registration is open,
     /// this registers it. Not of the handshake alone, which also comes of those who speak another
     /// protocol, or nothing at all.
+    ///
+    /// Called on an async worker, so it must not block.
     fn greeted(&self, peer: PeerKey);
 
+    /// The same, for a peer that is about to be asked whether it speaks for a user: returns once
+    /// that is settled.
+    ///
+    /// Blocks: it may read the store, and wait for a sync.
+    fn register(&self, peer: PeerKey);
+
     /// Redeems an invitation for the master of that key, and answers once.
+    ///
+    /// Called on an async worker, so it must not block.
     fn redeem(&self, peer: PeerKey, redeem: Redeem, answers: Answers);
 }
 
 /// A server without a store has no users.
 impl Newcomers for Nowhere {
     fn greeted(&self, _: PeerKey) {}
+
+    fn register(&self, _: PeerKey) {}
 
     fn redeem(&self, _: PeerKey, _: Redeem, answers: Answers) {
         answers.redeemed(RedeemResult {

@@ -126,6 +126,8 @@ impl Newcomers for Inbound {
         };
         answers.redeemed(RedeemResult { result, why: None });
     }
+
+    fn register(&self, _: PeerKey) {}
 }
 
 /// Says which roles are configured and open where it is asked.
@@ -262,7 +264,8 @@ impl Behind {
 
     pub(super) fn depot(&self) -> Arc<Depot> {
         let writer = self.ingest.writer.blobs();
-        Arc::new(Depot::new(self.store.clone(), writer))
+        let newcomers = Arc::clone(&self.ingest) as Arc<dyn Newcomers>;
+        Arc::new(Depot::new(self.store.clone(), writer, newcomers))
     }
 
     pub(super) fn source(&self, results_max: u32) -> Arc<Source> {
@@ -485,6 +488,11 @@ impl MemoryPeer {
         self.pipe.send_modify(|pipe| pipe.room = bytes);
     }
 
+    /// Waits until the server broke its half off.
+    pub(super) async fn was_reset(&mut self) {
+        self.changes.wait_for(|pipe| pipe.reset).await.unwrap();
+    }
+
     /// How many bytes were sent and not looked at.
     pub(super) fn unread_bytes(&self) -> usize {
         self.pipe.borrow().sent.len()
@@ -498,8 +506,11 @@ impl MemoryPeer {
     /// The next message; `None` at the end of the stream.
     pub(super) async fn next(&mut self) -> Option<ServerMessage> {
         loop {
-            if let Some(Frame::Message(message)) = self.frames.next().unwrap() {
-                return Some(ServerMessage::parse(&message).unwrap());
+            // The data of a BLOB are passed over.
+            while let Some(frame) = self.frames.next().unwrap() {
+                if let Frame::Message(message) = frame {
+                    return Some(ServerMessage::parse(&message).unwrap());
+                }
             }
             let has_news = |pipe: &Pipe| pipe.finished || !pipe.sent.is_empty();
             soon(self.changes.wait_for(has_news)).await.unwrap();

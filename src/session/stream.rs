@@ -33,7 +33,7 @@ enum State {
     /// No message came yet. The connection's HELLO may have come on another stream.
     AwaitHello { input: Input, deadline: Instant },
     /// Requests are made and answered.
-    Open { input: Input, open: Open },
+    Open { input: Input, open: Box<Open> },
     /// Nothing more is read; submissions in flight get their results, a BLOB that is being sent is
     /// sent to its end, and then there is a last word.
     Closing {
@@ -450,7 +450,7 @@ impl Stream {
                 return None;
             }
             if let State::AwaitHello { input, .. } = self.take_state() {
-                let open = Open::new();
+                let open = Box::new(Open::new());
                 self.state = State::Open { input, open };
             }
         }

@@ -79,12 +79,6 @@ impl Database {
         Ok(self.db.write_opt(batch, &options::synced())?)
     }
 
-    /// Writes `batch` without waiting for the disk: it is there once a later [`write`](Self::write)
-    /// has returned.
-    pub(super) fn write_later(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        Ok(self.db.write(batch)?)
-    }
-
     /// A cursor over the log's keys that reads a snapshot of its own.
     pub(super) fn log_keys(&self, options: ReadOptions) -> Result<DBRawIterator<'_>, StoreError> {
         Ok(self.db.raw_iterator_cf_opt(self.log()?, options))

@@ -10,6 +10,8 @@ mod admin;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod blob;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod conformance;

@@ -1,5 +1,6 @@
 //! The client against a scripted server, over real QUIC and TCP on loopback.
 
+mod blobs;
 mod connecting;
 mod following;
 mod requests;

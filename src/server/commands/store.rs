@@ -130,6 +130,8 @@ fn write_report(out: &mut dyn Write, report: &Report) -> std::io::Result<()> {
         "read {entries} log entries: {} records ({} held), {} index keys, {} users, {} acts, {} IDs removed",
         counts.records, counts.held, counts.index_keys, counts.users, counts.acts, counts.removed
     )?;
+    let blobs = &report.blobs;
+    writeln!(out, "read {} BLOBs: {} bytes", blobs.blobs, blobs.bytes)?;
     match report.problems_total {
         0 => writeln!(out, "no problems"),
         1 => writeln!(out, "1 problem"),
@@ -147,6 +149,8 @@ fn report_json(report: &Report) -> Value {
         "held": report.counts.held,
         "acts": report.counts.acts,
         "removed": report.counts.removed,
+        "blobs": report.blobs.blobs,
+        "blob_bytes": report.blobs.bytes,
         "problems": problems,
         "problems_total": report.problems_total,
     })
@@ -168,6 +172,7 @@ fn write_stats(out: &mut dyn Write, stats: &Stats) -> std::io::Result<()> {
     row("removed", counts.removed, None)?;
     row("users", counts.users, None)?;
     row("acts", counts.acts, None)?;
+    row("BLOBs", stats.blobs.blobs, Some(stats.blobs.bytes))?;
     row("index keys", counts.index_keys, None)?;
     row("log entries", stats.tail.get(), None)?;
     for (name, total) in files(stats) {
@@ -202,6 +207,8 @@ fn stats_json(stats: &Stats) -> Value {
         "acts": counts.acts,
         "index_keys": counts.index_keys,
         "log_entries": stats.tail.get(),
+        "blobs": stats.blobs.blobs,
+        "blob_bytes": stats.blobs.bytes,
         "files": serde_json::Map::from_iter(files),
         "disk_bytes": stats.files.bytes(),
     })

@@ -55,6 +55,7 @@ impl Registrar {
 pub(in crate::server) struct Newcomers {
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    registrar: Arc<Registrar>,
 }
 
 enum Job {
@@ -85,7 +86,7 @@ impl Newcomers {
     ) -> io::Result<Self> {
         let (sender, jobs) = sync_channel::<Job>(limits::ARRIVALS_MAX);
         let mut clerk = Clerk {
-            registrar,
+            registrar: Arc::clone(&registrar),
             desk,
             tries: Recent::new(limits::REDEEM_KEYS_MAX),
         };
@@ -95,6 +96,7 @@ impl Newcomers {
         Ok(Self {
             jobs: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
+            registrar,
         })
     }
 
@@ -133,6 +135,10 @@ impl net::Newcomers for Newcomers {
     /// again.
     fn greeted(&self, peer: PeerKey) {
         self.queue(Job::Register(*peer.key())).ok();
+    }
+
+    fn register(&self, peer: PeerKey) {
+        self.registrar.register(peer.key());
     }
 
     fn redeem(&self, peer: PeerKey, redeem: Redeem, answers: Answers) {

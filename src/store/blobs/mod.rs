@@ -8,9 +8,8 @@
 //! | `reading.rs` | [`BlobReader`], listings, what is used |
 //! | `check.rs` | BLOBs in `store verify` |
 //!
-//! Chunks are written as they come, without a sync, under a number that no upload had before. A BLOB
-//! is here from the one synced batch on that holds its entry in the log; a reader finds it by that
-//! entry alone. So an upload that ends early, or with other data than its hash says, was never here.
+//! Chunks are written as they come, under a number that no upload had before. A BLOB is here from the
+//! one batch on that holds its entry in the log; a reader finds it by that entry alone. So an upload that ends early, or with other data than its hash says, was never here.
 //! Its chunks are deleted; those of uploads that a crash cut off are, at the next start.
 
 mod check;

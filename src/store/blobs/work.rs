@@ -154,8 +154,9 @@ impl Blobs {
         }
     }
 
-    /// Does what needs no place in the log, in one write without a sync: whatever rests on it is
-    /// synced with the entry of its BLOB.
+    /// Does what needs no place in the log, in one write. It is synced though nobody was promised
+    /// anything: a long end of the write-ahead log that was not could be torn in its middle by a
+    /// power cut, and then the next start would refuse all of it. Chunks gather meanwhile.
     fn pass_on(&mut self, store: &Store, works: Vec<BlobWork>) -> Result<(), StoreError> {
         let db = &store.shared.db;
         let has_space = store.has_space();
@@ -193,7 +194,7 @@ impl Blobs {
             }
         }
         if !writes.is_empty() {
-            db.write_later(writes)?;
+            db.write(writes)?;
         }
         drop(rooms);
         begun.into_iter().for_each(|(told, begun)| told(begun));

@@ -133,6 +133,7 @@ impl Newcomers for Panics {
     }
 
     fn redeem(&self, _: PeerKey, _: Redeem, _: Answers) {}
+    fn register(&self, _: PeerKey) {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,20 +9,23 @@
 //! stops the reading of the store.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 
+use super::newcomers::Newcomers;
 use super::readers::Lane;
 use super::readers::ReaderPanicked;
 use super::requester::Requester;
 use crate::base::limits::{
     BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_QUEUE_MAX_BYTES, STREAM_PAGES_MAX,
 };
+use crate::identity::Peer;
 use crate::session::{BlobNews, BlobOrder, Event, Settings, Ticket};
 use crate::store::{
     BlobClaim, BlobOutcome, BlobReadError, BlobReader, BlobUpload, BlobWriter, Store, StoreError,
@@ -30,21 +33,43 @@ use crate::store::{
 use crate::wire::{BlobHash, ResultCode};
 
 /// Where the BLOBs of all streams are kept.
-#[derive(Debug)]
 pub(super) struct Depot {
     store: Store,
     writer: BlobWriter,
+    /// Who registers users.
+    newcomers: Arc<dyn Newcomers>,
+    /// One at a time: most of them find that there is nothing to do.
+    registering: Semaphore,
     /// Bytes that may be on their way to the writer.
     queue: Arc<Semaphore>,
 }
 
 impl Depot {
-    pub(super) fn new(store: Store, writer: BlobWriter) -> Self {
+    pub(super) fn new(store: Store, writer: BlobWriter, newcomers: Arc<dyn Newcomers>) -> Self {
         Self {
             store,
             writer,
+            newcomers,
+            registering: Semaphore::new(1),
             queue: Arc::new(Semaphore::new(BLOB_QUEUE_MAX_BYTES)),
         }
+    }
+
+    /// Registers the peer where registration is open: it may hand in a BLOB before anything else.
+    async fn register(&self, peer: Peer) {
+        let (Peer::Known(peer), Ok(_turn)) = (peer, self.registering.acquire().await) else {
+            return;
+        };
+        let newcomers = Arc::clone(&self.newcomers);
+        if let Err(error) = spawn_blocking(move || newcomers.register(peer)).await {
+            tracing::error!(%error, "a registration panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Depot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Depot").finish_non_exhaustive()
     }
 }
 
@@ -221,13 +246,12 @@ impl Blobs {
     }
 
     fn feed(&self, ticket: Ticket, piece: Piece) {
-        let upload = self.upload.iter();
-        for upload in upload.filter(|upload| upload.ticket == ticket) {
-            // There is room, as `is_blocked` sees to. Where the task has ended, it has said why.
-            if upload.feed.try_send(piece).is_err() {
-                tracing::debug!("data of a BLOB that is not taken in any more");
-            }
-            return;
+        let upload = self.upload.as_ref();
+        // There is room, as `is_blocked` sees to. Where the task has ended, it has said why.
+        if let Some(upload) = upload.filter(|upload| upload.ticket == ticket)
+            && upload.feed.try_send(piece).is_err()
+        {
+            tracing::debug!("data of a BLOB that is not taken in any more");
         }
     }
 
@@ -287,6 +311,9 @@ impl Job {
     ) -> Result<ResultCode, NotTaken> {
         self.requester.refresh().await;
         let submitter = self.requester.submitter(None, None);
+        if let Some(depot) = &self.depot {
+            depot.register(submitter.peer).await;
+        }
         let account = self
             .settings
             .admits_blob(&submitter, data_bytes)
@@ -427,3 +454,6 @@ const CHUNK_PERMITS: u32 = {
 };
 
 const _: () = assert!(BLOB_FEED_MAX >= 2 * PIECES_AT_ONCE);
+
+#[cfg(test)]
+mod tests;

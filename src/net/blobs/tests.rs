@@ -1,0 +1,107 @@
+//! BLOBs of a driven stream, with a store behind it.
+
+use super::*;
+use crate::net::stream::testing::Driven;
+use crate::net::testing::{Behind, soon};
+use crate::wire::{ClientMessage, ServerMessage};
+
+const LENGTH: usize = 64 * BLOB_CHUNK_BYTES + 1;
+
+fn data() -> Vec<u8> {
+    (0..LENGTH)
+        .map(|at| u8::try_from(at % 251).unwrap())
+        .collect()
+}
+
+async fn store(behind: &Behind, data: &[u8]) -> BlobHash {
+    let hash = BlobHash::of(data);
+    let claim = BlobClaim {
+        hash,
+        length_bytes: u64::try_from(data.len()).unwrap(),
+        submitter: None,
+        owner: None,
+        owner_bytes_max: u64::MAX,
+    };
+    let depot = behind.depot();
+    let mut upload = begin(&depot.writer, claim).await.unwrap();
+    let data = Bytes::copy_from_slice(data);
+    write(&depot, &mut upload, data).await.unwrap();
+    let (told, outcome) = oneshot::channel();
+    upload.finish(|outcome| told.send(outcome).unwrap());
+    assert!(matches!(outcome.await.unwrap(), BlobOutcome::Stored(_)));
+    hash
+}
+
+fn get(hash: BlobHash) -> ClientMessage {
+    let hash = *hash.as_bytes();
+    ClientMessage::BlobGet { hash }
+}
+
+#[tokio::test]
+async fn a_blob_that_is_removed_while_it_is_sent_breaks_the_stream_off() {
+    let behind = Behind::new();
+    let data = data();
+    let hash = store(&behind, &data).await;
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.allow(100);
+    driven.peer.send(&get(hash));
+    let head = driven.peer.next().await;
+    assert!(
+        matches!(head, Some(ServerMessage::BlobResult { .. })),
+        "{head:?}"
+    );
+    let writer = behind.depot().writer.clone();
+    let removal = spawn_blocking(move || writer.remove(hash, None));
+    let removed = soon(removal).await.unwrap();
+    assert!(matches!(removed, crate::store::RemovedBlob::Removed(_)));
+    driven.peer.allow(usize::MAX);
+    soon(driven.peer.was_reset()).await;
+    let sent_bytes = driven.peer.unread_bytes();
+    assert!(sent_bytes < LENGTH, "{sent_bytes}");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_a_blob_has_a_few_pages_of_it_read_and_no_more() {
+    let behind = Behind::new();
+    let hash = store(&behind, &data()).await;
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.allow(40);
+    driven.peer.send(&get(hash));
+    let head = driven.peer.next().await;
+    assert!(
+        matches!(head, Some(ServerMessage::BlobResult { .. })),
+        "{head:?}"
+    );
+    // Everything after it waits for the peer; the stream still notices when it goes.
+    driven.peer.reset();
+    soon(driven.driver).await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_behind_a_blob_are_answered_behind_its_data() {
+    let behind = Behind::new();
+    let data = data();
+    let hash = store(&behind, &data).await;
+    let mut driven = Driven::greeted(&behind).await;
+    driven.peer.send(&get(hash));
+    driven.peer.send(&get(BlobHash::of(b"absent")));
+    let head = driven.peer.next().await;
+    let Some(ServerMessage::BlobResult {
+        result: ResultCode::Success,
+        data_bytes,
+        ..
+    }) = head
+    else {
+        panic!("{head:?}");
+    };
+    assert_eq!(data_bytes, u64::try_from(LENGTH).unwrap());
+    let next = driven.peer.next().await;
+    let is_absent = matches!(
+        next,
+        Some(ServerMessage::BlobResult {
+            result: ResultCode::NotFound,
+            ..
+        })
+    );
+    assert!(is_absent, "{next:?}");
+}
