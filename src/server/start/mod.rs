@@ -306,11 +306,7 @@ impl Core {
             fanout: fanout.clone(),
         };
         let writer = Writer::spawn(store.clone(), judge).map_err(ServerError::Writer)?;
-        let registrar = Arc::new(Registrar {
-            users: Arc::clone(&registry),
-            directory: Arc::clone(&directory),
-            writer: writer.clone(),
-        });
+        let registrar = Arc::new(Registrar::new(&registry, &directory, &writer));
         let stage = stage(&config, writer.clone(), Arc::clone(&registrar))?;
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
