@@ -123,8 +123,8 @@ async fn a_banned_key_is_told_so_and_does_not_become_a_user() {
     expect_turned_away(&quic, ResultCode::KeyPermanentlyBanned).await;
     expect_served(&running.connect(Some(&other)).await.unwrap()).await;
     expect_served(&running.connect(None).await.unwrap()).await;
-    let arrived = running.behind.ingest.arrived.lock().unwrap().clone();
-    assert_eq!(arrived, [other.public()]);
+    let greeted = running.behind.ingest.greeted.lock().unwrap().clone();
+    assert_eq!(greeted, [other.public()]);
     running.stop().await;
 }
 
