@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::live::Live;
+use super::shutdown::Desks;
 use super::users::UserDesk;
 use crate::base::{Role, limits};
 use crate::config::{Applications, Config, Joining};
@@ -42,16 +43,15 @@ struct Place {
 
 impl Info {
     pub(super) fn new(
-        live: Arc<Live>,
+        desks: &Desks,
         key: PublicKey,
-        users: Arc<UserDesk>,
         rates: Arc<Rates>,
         started: Timestamp,
     ) -> Self {
         Self {
-            live,
+            live: Arc::clone(&desks.live),
             key,
-            users,
+            users: Arc::clone(&desks.users),
             rates,
             started,
             places: RwLock::default(),

@@ -60,6 +60,7 @@ pub(super) struct Parts {
 
 /// Where operators give orders. Whoever else knows of them holds them weakly, so that the store is
 /// let go of when the server has ended.
+#[derive(Clone)]
 pub(super) struct Desks {
     pub(super) users: Arc<UserDesk>,
     pub(super) moderation: Arc<ModerationDesk>,

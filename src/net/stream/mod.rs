@@ -56,6 +56,13 @@ pub(super) struct Context {
 }
 
 impl Context {
+    /// Reports that the peer said HELLO, if it has a key.
+    fn greeted(&self) {
+        if let Peer::Known(peer) = self.arrival.peer {
+            self.newcomers.greeted(peer);
+        }
+    }
+
     fn sight(&self, bound: Option<Role>, app: Option<u32>) -> Sight {
         Sight {
             settings: Arc::clone(&self.arrival.settings),
@@ -361,12 +368,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     fn carry_out(&mut self, action: Action) {
         let stream = &mut self.stream;
         match action {
-            Action::Greeted => {
-                let context = &stream.context;
-                if let Peer::Known(peer) = context.arrival.peer {
-                    context.newcomers.greeted(peer);
-                }
-            }
+            Action::Greeted => stream.context.greeted(),
             Action::Send(bytes) => self.outbox.push(bytes),
             Action::SendRecord { header, record } => {
                 self.outbox.push(Bytes::copy_from_slice(&header));

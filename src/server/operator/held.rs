@@ -10,8 +10,17 @@ use crate::wire::{ReadAccess, RecordId, Reference};
 
 /// Lists, releases and rejects held records.
 pub(super) struct HeldDesk {
-    pub(super) moderation: Arc<ModerationDesk>,
-    pub(super) store: Store,
+    moderation: Arc<ModerationDesk>,
+    store: Store,
+}
+
+impl HeldDesk {
+    pub(super) fn new(moderation: Arc<ModerationDesk>, store: &Store) -> Self {
+        Self {
+            moderation,
+            store: store.clone(),
+        }
+    }
 }
 
 impl Held for HeldDesk {

@@ -29,9 +29,8 @@ use self::running::{ReloadDesk, StatusDesk, TraceDesk};
 use self::users::UserCalls;
 use super::judge::Submission;
 use super::live::Live;
-use super::moderation::ModerationDesk;
 use super::reachability::GatedListener;
-use super::users::UserDesk;
+use super::shutdown::Desks;
 use crate::admin::{Admin, Answer, Parts};
 use crate::identity::Directory;
 use crate::net::{self, Control, Part};
@@ -53,12 +52,10 @@ pub(super) struct Tools {
     pub(super) store: Store,
     pub(super) writer: Writer<Submission>,
     pub(super) directory: Arc<Directory>,
-    pub(super) live: Arc<Live>,
     pub(super) bans: Arc<policy::Bans>,
     /// Every gate of the server, those of connections from next door among them.
     pub(super) gates: Gates,
-    pub(super) users: Arc<UserDesk>,
-    pub(super) moderation: Arc<ModerationDesk>,
+    pub(super) desks: Desks,
 }
 
 /// Puts in force what operators set when the server ran before: bans, and roles closed by hand.
@@ -116,12 +113,11 @@ impl Operators {
             store,
             writer,
             directory,
-            live,
             bans,
             gates,
-            users,
-            moderation,
+            desks,
         } = tools;
+        let live = desks.live;
         let ledger = Ledger { writer };
         let turn = Arc::new(Mutex::new(()));
         let records = Arc::new(RecordDesk {
@@ -129,7 +125,7 @@ impl Operators {
             store: store.clone(),
             directory,
         });
-        let user_calls = Arc::new(UserCalls { desk: users });
+        let user_calls = Arc::new(UserCalls { desk: desks.users });
         let parts = Parts {
             users: Some(Arc::clone(&user_calls) as Arc<_>),
             invitations: Some(user_calls),
@@ -141,10 +137,7 @@ impl Operators {
                 network: Arc::clone(&network),
                 turn: Arc::clone(&turn),
             })),
-            held: Some(Arc::new(HeldDesk {
-                moderation,
-                store: store.clone(),
-            })),
+            held: Some(Arc::new(HeldDesk::new(desks.moderation, &store))),
             records: Some(Arc::clone(&records) as Arc<_>),
             blobs: Some(Arc::new(BlobDesk {
                 ledger: ledger.clone(),

@@ -306,18 +306,8 @@ impl Core {
             fanout: fanout.clone(),
         };
         let writer = Writer::spawn(store.clone(), judge).map_err(ServerError::Writer)?;
-        let registrar = Arc::new(Registrar {
-            users: Arc::clone(&registry),
-            directory: Arc::clone(&directory),
-            writer: writer.clone(),
-        });
-        let to_writer = ToWriter {
-            writer: writer.clone(),
-            registrar: Arc::clone(&registrar),
-        };
-        let sink = move |checked| to_writer.hand_on(checked);
-        let stage =
-            Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
+        let registrar = Arc::new(Registrar::new(&registry, &directory, &writer));
+        let stage = stage(&config, writer.clone(), Arc::clone(&registrar))?;
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
         let limits = operator::restore(&store, &admission.bans, &all_gates);
@@ -330,25 +320,25 @@ impl Core {
             limits: limits.map_err(|source| unreadable(&config, source))?,
         }));
         let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
-        let users = Arc::new(users);
         let moderation =
             ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
-        let moderation = Arc::new(moderation);
-        let newcomers =
-            Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
+        let desks = Desks {
+            users: Arc::new(users),
+            moderation: Arc::new(moderation),
+            live,
+        };
+        let newcomers = Newcomers::spawn(registrar, Arc::clone(&desks.users));
         let operators = Operators::new(Tools {
             key,
             started: now,
             store: store.clone(),
             writer: writer.clone(),
             directory: Arc::clone(&directory),
-            live: Arc::clone(&live),
             bans: Arc::clone(&admission.bans),
             gates: all_gates,
-            users: Arc::clone(&users),
-            moderation: Arc::clone(&moderation),
+            desks: desks.clone(),
         });
-        let info = Info::new(Arc::clone(&live), key, Arc::clone(&users), rates, now);
+        let info = Info::new(&desks, key, rates, now);
         Ok(Self {
             config,
             store,
@@ -361,12 +351,8 @@ impl Core {
             admission,
             writer,
             stage: Arc::new(stage),
-            newcomers: Arc::new(newcomers),
-            desks: Desks {
-                users,
-                moderation,
-                live,
-            },
+            newcomers: Arc::new(newcomers.map_err(ServerError::Thread)?),
+            desks,
         })
     }
 
@@ -471,6 +457,17 @@ fn open_store(config: &Config) -> Result<Store, ServerError> {
         ..StoreOptions::default()
     };
     Store::open(&path, options).map_err(|source| ServerError::Store { path, source })
+}
+
+/// The threads that verify, which hand on to the writer.
+fn stage(
+    config: &Config,
+    writer: Writer<Submission>,
+    registrar: Arc<Registrar>,
+) -> Result<Stage<Submission>, ServerError> {
+    let to_writer = ToWriter { writer, registrar };
+    let sink = move |checked| to_writer.hand_on(checked);
+    Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)
 }
 
 fn registry(config: &Config, store: &Store) -> Result<UserRegistry, ServerError> {

@@ -17,12 +17,24 @@ use crate::wire::{PublicKey, Redeem, RedeemResult, ResultCode};
 
 /// Registers users where registration is open; does nothing where it is not.
 pub(in crate::server) struct Registrar {
-    pub(in crate::server) users: Arc<UserRegistry>,
-    pub(in crate::server) directory: Arc<Directory>,
-    pub(in crate::server) writer: Writer<Submission>,
+    users: Arc<UserRegistry>,
+    directory: Arc<Directory>,
+    writer: Writer<Submission>,
 }
 
 impl Registrar {
+    pub(in crate::server) fn new(
+        users: &Arc<UserRegistry>,
+        directory: &Arc<Directory>,
+        writer: &Writer<Submission>,
+    ) -> Self {
+        Self {
+            users: Arc::clone(users),
+            directory: Arc::clone(directory),
+            writer: writer.clone(),
+        }
+    }
+
     /// Registers the master for whom `key` speaks, unless that one is served already or was
     /// removed, or there is no room. Where it returns the user is served, and the log says so
     /// durably.

@@ -6,8 +6,8 @@ use mosaicd::admin::QuotaChange;
 use mosaicd::client::Client;
 use mosaicd::server::{InvitationTerms, UserSource};
 use mosaicd::wire::{
-    Attestation, KeyMarker, KeyScheduleBuilder, Kind, ListedKey, Record, RecordBuilder,
-    Registration, ResultCode, SecretKey, TagsBuilder, Timestamp,
+    AdminRow, AdminValue, Attestation, KeyMarker, KeyScheduleBuilder, Kind, ListedKey, Record,
+    RecordBuilder, Registration, ResultCode, SecretKey, TagsBuilder, Timestamp,
 };
 
 use self::office::{Office, operator, submit};
@@ -408,5 +408,78 @@ async fn a_schedule_that_arrives_later_counts_at_once_for_a_connection_that_stay
             .is_empty()
     );
     assert_eq!(redeem(&open, &unused).await, ResultCode::Unauthorized);
+    office.stop().await;
+}
+
+fn args(pairs: &[(&str, AdminValue)]) -> AdminRow {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_invites_bounds_and_moderates_from_anywhere() {
+    let operators = format!("operators={}", key(200).public());
+    let settings = [
+        "users.mode=invite",
+        "inbox.moderation=hold-strangers",
+        &operators,
+    ];
+    let office = Office::start(&settings).await;
+    let operator = office.client(Some(&key(200))).await;
+    let orders = operator.operator().await.unwrap();
+    let order = async |call: &str, given: &[(&str, AdminValue)]| {
+        let answer = orders.call(call, args(given)).await.unwrap();
+        answer.rows().await.unwrap()
+    };
+    let made = order(
+        "invite.create",
+        &[("note", AdminValue::Text("for Ann".to_owned()))],
+    )
+    .await;
+    let code = made[0]["code"].as_text().unwrap().to_owned();
+    assert_eq!(order("invite.list", &[]).await.len(), 1);
+    let (ann, stranger) = (key(1), key(9));
+    let reader = office.client(Some(&ann)).await;
+    assert_eq!(redeem(&reader, &code).await, ResultCode::Success);
+    assert!(order("invite.list", &[]).await.is_empty());
+    let users = order("user.list", &[]).await;
+    assert_eq!(users[0]["source"].as_text(), Some("invited"));
+    assert_eq!(users[0]["note"].as_text(), Some("for Ann"));
+
+    let anybody = office.client(None).await;
+    let waiting = note_to(&stranger, &ann, "who am I");
+    assert_eq!(submit(&anybody, &waiting).await, ResultCode::Accepted);
+    assert_eq!(order("held.list", &[]).await.len(), 1);
+    // Not even an operator reads it in any other way.
+    let by_stranger = || {
+        let filter = mosaicd::wire::FilterBuilder::new().authors([stranger.public()]);
+        filter.build().unwrap()
+    };
+    let found = operator.query(by_stranger(), 0).await.unwrap();
+    assert!(all(found).await.is_empty());
+    let id = AdminValue::from(waiting.id());
+    order("held.release", &[("ids", AdminValue::List(vec![id]))]).await;
+    let found = reader.query(by_stranger(), 0).await.unwrap();
+    assert_eq!(all(found).await, [waiting]);
+    let next = note_to(&stranger, &ann, "me again");
+    assert_eq!(submit(&anybody, &next).await, ResultCode::Accepted);
+    assert!(
+        order("held.list", &[]).await.is_empty(),
+        "no stranger any more"
+    );
+
+    let user = AdminValue::from(ann.public());
+    let given = [
+        ("user", user.clone()),
+        ("delivered_records", AdminValue::from(2_u64)),
+    ];
+    order("user.quota", &given).await;
+    let more = note_to(&stranger, &ann, "and again");
+    assert_eq!(submit(&anybody, &more).await, ResultCode::TemporaryError);
+    order("user.remove", &[("user", user)]).await;
+    let gone = post(&ann, "am I here");
+    assert_eq!(submit(&reader, &gone).await, ResultCode::Unauthorized);
     office.stop().await;
 }
