@@ -76,6 +76,8 @@ struct Driver<R, W> {
     inbox: VecDeque<Bytes>,
     /// What the session is still to be told.
     events: VecDeque<Event>,
+    /// Messages that were sent since they were last paid for.
+    replies: usize,
     /// Until when nothing is read, because more came than may.
     rests_until: Option<Instant>,
     /// INFO requests: a few bytes ask for many, so each waits until its reply has room.
@@ -128,6 +130,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
             outbox: Outbox::default(),
             inbox: VecDeque::new(),
             events: VecDeque::new(),
+            replies: 0,
             rests_until: None,
             infos: VecDeque::new(),
             ended,
@@ -251,6 +254,9 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 self.inbox.pop_front();
             }
             self.tell(Event::Bytes(bytes));
+            let replies = std::mem::take(&mut self.replies);
+            let wait = self.stream.context.toll.replies(replies);
+            self.rest(wait);
         }
         // After the bytes: what they ask must not wait for the next thing to wake us.
         while self.parting.is_none() && self.outbox.has_room() {
@@ -299,7 +305,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     fn carry_out(&mut self, action: Action) {
         let stream = &mut self.stream;
         match action {
-            Action::Send(bytes) => self.outbox.push(bytes),
+            Action::Send(bytes) => {
+                self.replies = self.replies.saturating_add(1);
+                self.outbox.push(bytes);
+            }
             Action::SendRecord { header, record } => {
                 self.outbox.push(Bytes::copy_from_slice(&header));
                 self.outbox.push(record);
