@@ -8,8 +8,10 @@ use std::time::Duration;
 use mosaicd::base::RoleSet;
 use mosaicd::client::{RawConnection, ServerTrust, Target};
 use mosaicd::identity::{Identity, Peer};
-use mosaicd::net::{Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket};
-use mosaicd::policy::{AppRules, AppSubmit, Apps, Gate, Rules, Served};
+use mosaicd::net::{
+    Admission, Answers, Arrival, Control, InfoSource, Listener, Probing, Services, Socket,
+};
+use mosaicd::policy::{AppRules, AppSubmit, Apps, Gate, RateRules, Rates, Rules, Served};
 use mosaicd::session::Settings;
 use mosaicd::wire::{
     Body, BodyRefusal, ClientMessage, Dialback, DialbackAck, EXTENSION_APP, InfoLimits, InfoReply,
@@ -77,6 +79,10 @@ fn listen(address: SocketAddr, key: SecretKey, behaviour: Behaviour) -> Outcome<
             key: key.clone(),
             behaviour,
         }),
+        admission: Admission {
+            bans: Arc::default(),
+            rates: Arc::new(Rates::new(RateRules::NONE, std::time::Instant::now())),
+        },
         connections_max: 64,
     };
     Listener::bind(&[socket], &Identity::new(key), services)
