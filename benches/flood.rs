@@ -24,10 +24,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// How long each phase is measured.
-const PHASE: Duration = Duration::from_secs(10);
+const PHASE: Duration = Duration::from_secs(3);
 
-/// A flood runs for that long before it is measured: what may be used at once is used up then.
-const WARM_UP: Duration = Duration::from_secs(3);
+/// Quiet and flooded phases of each kind, in turns.
+const ROUNDS: usize = 4;
+
+/// A flood runs for that long before it is measured.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Between two requests of the user.
 const PACE: Duration = Duration::from_millis(10);
@@ -197,6 +200,13 @@ struct Latencies {
     queries: Vec<f64>,
 }
 
+impl Latencies {
+    fn add(&mut self, other: Self) {
+        self.submits.extend(other.submits);
+        self.queries.extend(other.queries);
+    }
+}
+
 fn percentile(sorted: &mut [f64], hundredths: usize) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let place = sorted.len().saturating_sub(1) * hundredths / 100;
@@ -243,18 +253,18 @@ async fn measure() {
     let before = server.resident_kib();
     println!("server: {before} KiB before the floods");
     for kind in Flood::ALL {
-        let mut quiet = work(&client, &mut number).await;
-        let mut flooding = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--flood", &format!("{kind:?}"), &server.name])
-            .spawn()
-            .expect("a flood");
-        tokio::time::sleep(WARM_UP).await;
-        let mut flooded = work(&client, &mut number).await;
-        flooding.kill().expect("it runs");
-        flooding.wait().expect("it ran");
-        let after = work(&client, &mut number).await;
-        quiet.submits.extend(after.submits);
-        quiet.queries.extend(after.queries);
+        let (mut quiet, mut flooded) = (Latencies::default(), Latencies::default());
+        for _ in 0..ROUNDS {
+            quiet.add(work(&client, &mut number).await);
+            let mut flooding = Command::new(std::env::current_exe().expect("this program"))
+                .args(["--flood", &format!("{kind:?}"), &server.name])
+                .spawn()
+                .expect("a flood");
+            tokio::time::sleep(WARM_UP).await;
+            flooded.add(work(&client, &mut number).await);
+            flooding.kill().expect("it runs");
+            flooding.wait().expect("it ran");
+        }
         for (what, quiet, flooded) in [
             ("submit", &mut quiet.submits, &mut flooded.submits),
             ("query", &mut quiet.queries, &mut flooded.queries),

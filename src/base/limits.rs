@@ -216,6 +216,10 @@ pub const RATE_PATIENCE: Duration = Duration::from_secs(10);
 /// What an INFO request counts for, in bytes: its answer is a hundred times as long as it is.
 pub const RATE_INFO_BYTES: u32 = 4 << 10;
 
+/// What each reply at once counts for, in bytes: most of what a flood of messages of 8 bytes costs is
+/// the work on each.
+pub const RATE_REPLY_BYTES: usize = 64;
+
 /// Rows that a request to read counts for before it looked at any.
 pub const RATE_READ_ROWS: u32 = 10;
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::requester::Requester;
 use super::services::Admission;
-use crate::base::limits::{RATE_INFO_BYTES, RATE_READ_ROWS, RECORD_COST_KEYS};
+use crate::base::limits::{RATE_INFO_BYTES, RATE_READ_ROWS, RATE_REPLY_BYTES, RECORD_COST_KEYS};
 use crate::session::{Asker, Limit, Patience, Seat, Settings, Verdict};
 use crate::wire::{ResultCode, Timestamp};
 
@@ -64,7 +64,15 @@ impl Toll {
 
     /// Bytes arrived. Returns how long to wait before more are read.
     pub(super) fn bytes(&self, count: usize) -> Duration {
+        if count == 0 {
+            return Duration::ZERO;
+        }
         self.spend(Limit::Bytes, u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// Messages were answered. Returns how long to wait before more are read.
+    pub(super) fn replies(&self, count: usize) -> Duration {
+        self.bytes(count.saturating_mul(RATE_REPLY_BYTES))
     }
 
     /// The server is asked to describe itself. Returns how long to wait before more is read.

@@ -257,8 +257,11 @@ fn length(range: &IpNet) -> u8 {
 
 /// Cuts a reason to its bound, between two characters.
 fn cut(why: &mut String) {
-    let end = why.floor_char_boundary(BAN_WHY_MAX_BYTES);
-    why.truncate(end);
+    if why.len() > BAN_WHY_MAX_BYTES {
+        let mut ends = (0..=BAN_WHY_MAX_BYTES).rev();
+        let end = ends.find(|end| why.is_char_boundary(*end));
+        why.truncate(end.unwrap_or(0));
+    }
 }
 
 /// Where the lengths of IPv6 begin.

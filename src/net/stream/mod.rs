@@ -93,6 +93,8 @@ struct Driver<R, W> {
     inbox: VecDeque<Bytes>,
     /// What the session is still to be told.
     events: VecDeque<Event>,
+    /// Messages that were sent since they were last paid for.
+    replies: usize,
     /// Until when nothing is read, because more came than may.
     rests_until: Option<Instant>,
     /// INFO requests: a few bytes ask for many, so each waits until its reply has room.
@@ -155,6 +157,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
             stream: self,
             inbox: VecDeque::new(),
             events: VecDeque::new(),
+            replies: 0,
             rests_until: None,
             infos: VecDeque::new(),
             informing: None,
@@ -310,6 +313,9 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 self.inbox.pop_front();
             }
             self.tell(Event::Bytes(bytes));
+            let replies = std::mem::take(&mut self.replies);
+            let wait = self.stream.context.toll.replies(replies);
+            self.rest(wait);
         }
         // After the bytes: what they ask must not wait for the next thing to wake us.
         while self.parting.is_none()
@@ -369,7 +375,10 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         let stream = &mut self.stream;
         match action {
             Action::Greeted => stream.context.greeted(),
-            Action::Send(bytes) => self.outbox.push(bytes),
+            Action::Send(bytes) => {
+                self.replies = self.replies.saturating_add(1);
+                self.outbox.push(bytes);
+            }
             Action::SendRecord { header, record } => {
                 self.outbox.push(Bytes::copy_from_slice(&header));
                 self.outbox.push(record);

@@ -262,12 +262,12 @@ impl Rates {
         }
         drop(books);
         let count = self.counters.of(limit);
-        let is_over = wait > Ticks::default();
-        add(if is_over {
-            &count.delayed
-        } else {
-            &count.passed
-        });
+        // Who uses nothing only asks.
+        if wait > Ticks::default() {
+            add(&count.delayed);
+        } else if units > 0 {
+            add(&count.passed);
+        }
         wait.span()
     }
 

@@ -142,3 +142,16 @@ fn bytes_after_the_peer_has_finished_are_not_the_peers() {
     talk.tell(Event::PeerFinished);
     assert_eq!(talk.send(&unsubscribe(1)), []);
 }
+
+#[test]
+fn a_peer_that_may_not_stay_is_told_why_at_once_whatever_is_in_flight() {
+    let result = ResultCode::KeyTemporarilyBanned;
+    let close = Said::Action(Action::CloseConnection { result });
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    let read = talk.read(&subscribe(1));
+    talk.submit(&records(1)[0]);
+    let said = talk.tell(Event::Dismissed { result });
+    let expected = [cancel(read), closing(result), FINISH, STOP_READING, close];
+    assert_eq!(said, expected);
+    assert_eq!(talk.tell(Event::Dismissed { result }), [], "once");
+}

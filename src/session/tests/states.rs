@@ -147,6 +147,9 @@ fn events(case: &Case) -> Vec<Event> {
         Event::PeerFinished,
         Event::GateMoved,
         Event::Shutdown,
+        Event::Dismissed {
+            result: ResultCode::TooFast,
+        },
         Event::Deadline,
     ];
     let result = ResultCode::Success;
