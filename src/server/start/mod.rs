@@ -294,9 +294,7 @@ impl Core {
         let acquaintances = Arc::new(Acquaintances::new(store.clone()));
         let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&registry))));
         let now = Timestamp::now();
-        let gates = sockets(&config);
-        let gates: Vec<_> = gates.map(|_| Arc::new(gate(&config, now))).collect();
-        let brought = Arc::new(Gate::closed(config.roles, BROUGHT, now));
+        let (gates, brought) = gates(&config, now);
         let all_gates = Gates(gates.iter().chain([&brought]).cloned().collect());
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
@@ -311,13 +309,7 @@ impl Core {
             directory: Arc::clone(&directory),
             writer: writer.clone(),
         });
-        let to_writer = ToWriter {
-            writer: writer.clone(),
-            registrar: Arc::clone(&registrar),
-        };
-        let sink = move |checked| to_writer.hand_on(checked);
-        let stage =
-            Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)?;
+        let stage = stage(&config, &writer, &registrar)?;
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
         let limits = operator::restore(&store, &admission.bans, &all_gates);
@@ -329,11 +321,7 @@ impl Core {
             rates: Arc::clone(&rates),
             limits: limits.map_err(|source| unreadable(&config, source))?,
         }));
-        let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
-        let users = Arc::new(users);
-        let moderation =
-            ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
-        let moderation = Arc::new(moderation);
+        let (users, moderation) = desks(&store, &writer, registry, acquaintances);
         let newcomers =
             Newcomers::spawn(registrar, Arc::clone(&users)).map_err(ServerError::Thread)?;
         let operators = Operators::new(Tools {
@@ -459,6 +447,40 @@ fn sockets(config: &Config) -> impl Iterator<Item = (SocketAddr, ProbeTransport)
     let quic = quic.map(|address| (*address, ProbeTransport::Quic));
     let tcp = config.listen_tcp.iter();
     quic.chain(tcp.map(|address| (*address, ProbeTransport::Tcp)))
+}
+
+/// The gate of each socket, and that of those whom Tor may have brought.
+fn gates(config: &Config, now: Timestamp) -> (Vec<Arc<Gate>>, Arc<Gate>) {
+    let gates = sockets(config).map(|_| Arc::new(gate(config, now)));
+    let brought = Gate::closed(config.roles, BROUGHT, now);
+    (gates.collect(), Arc::new(brought))
+}
+
+/// Where orders about users and about records that wait are carried out.
+fn desks(
+    store: &Store,
+    writer: &Writer<Submission>,
+    registry: Arc<UserRegistry>,
+    acquaintances: Arc<Acquaintances>,
+) -> (Arc<UserDesk>, Arc<ModerationDesk>) {
+    let (store, writer) = (store.clone(), writer.clone());
+    let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
+    let moderation = ModerationDesk::new(store, writer, acquaintances, registry);
+    (Arc::new(users), Arc::new(moderation))
+}
+
+/// The verification threads in front of the writer.
+fn stage(
+    config: &Config,
+    writer: &Writer<Submission>,
+    registrar: &Arc<Registrar>,
+) -> Result<Stage<Submission>, ServerError> {
+    let to_writer = ToWriter {
+        writer: writer.clone(),
+        registrar: Arc::clone(registrar),
+    };
+    let sink = move |checked| to_writer.hand_on(checked);
+    Stage::spawn(config.limits.verify_threads, sink).map_err(ServerError::Thread)
 }
 
 fn open_store(config: &Config) -> Result<Store, ServerError> {
