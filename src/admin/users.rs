@@ -134,10 +134,7 @@ impl From<UserLine> for AdminRow {
 
 pub(super) fn call(users: &dyn Users, asked: Asked<'_>) -> Result<Answer, Refused> {
     let Asked {
-        verb,
-        ref order,
-        from,
-        ..
+        verb, order, from, ..
     } = asked;
     match verb {
         "list" => {

@@ -107,73 +107,9 @@ impl Network {
 impl Operators {
     pub(super) fn new(tools: Tools) -> Self {
         let network = Arc::new(Network::default());
-        let Tools {
-            key,
-            started,
-            store,
-            writer,
-            directory,
-            bans,
-            gates,
-            desks,
-        } = tools;
-        let live = desks.live;
-        let ledger = Ledger { writer };
-        let turn = Arc::new(Mutex::new(()));
-        let records = Arc::new(RecordDesk {
-            ledger: ledger.clone(),
-            store: store.clone(),
-            directory,
-        });
-        let user_calls = Arc::new(UserCalls { desk: desks.users });
-        let parts = Parts {
-            users: Some(Arc::clone(&user_calls) as Arc<_>),
-            invitations: Some(user_calls),
-            bans: Some(Arc::new(BanDesk {
-                ledger: ledger.clone(),
-                store: store.clone(),
-                bans,
-                live: Arc::clone(&live),
-                network: Arc::clone(&network),
-                turn: Arc::clone(&turn),
-            })),
-            held: Some(Arc::new(HeldDesk::new(desks.moderation, &store))),
-            records: Some(Arc::clone(&records) as Arc<_>),
-            blobs: Some(Arc::new(BlobDesk {
-                ledger: ledger.clone(),
-                store: store.clone(),
-            })),
-            limits: Some(Arc::new(LimitDesk {
-                ledger: ledger.clone(),
-                store: store.clone(),
-                live: Arc::clone(&live),
-                turn: Arc::clone(&turn),
-            })),
-            roles: Some(Arc::new(RoleDesk {
-                ledger: ledger.clone(),
-                store: store.clone(),
-                gates,
-                network: Arc::clone(&network),
-                turn,
-            })),
-            reload: Some(Arc::new(ReloadDesk {
-                ledger: ledger.clone(),
-                live: Arc::clone(&live),
-            })),
-            log_level: Some(Arc::new(TraceDesk {
-                ledger,
-                live: Arc::clone(&live),
-            })),
-            audit: Some(records),
-            status: Some(Arc::new(StatusDesk {
-                key,
-                started,
-                store,
-            })),
-        };
         Self {
-            live,
-            admin: Admin::new(parts),
+            live: Arc::clone(&tools.desks.live),
+            admin: Admin::new(parts(tools, &network)),
             network,
         }
     }
@@ -182,6 +118,74 @@ impl Operators {
     pub(super) fn bound(&self, control: Control, listeners: Vec<GatedListener>) {
         let bound = &self.network.bound;
         bound.get_or_init(|| Bound { control, listeners });
+    }
+}
+
+/// Who carries out which calls.
+fn parts(tools: Tools, network: &Arc<Network>) -> Parts {
+    let Tools {
+        key,
+        started,
+        store,
+        writer,
+        directory,
+        bans,
+        gates,
+        desks,
+    } = tools;
+    let live = desks.live;
+    let ledger = Ledger { writer };
+    let turn = Arc::new(Mutex::new(()));
+    let records = Arc::new(RecordDesk {
+        ledger: ledger.clone(),
+        store: store.clone(),
+        directory,
+    });
+    let user_calls = Arc::new(UserCalls { desk: desks.users });
+    Parts {
+        users: Some(Arc::clone(&user_calls) as Arc<_>),
+        invitations: Some(user_calls),
+        bans: Some(Arc::new(BanDesk {
+            ledger: ledger.clone(),
+            store: store.clone(),
+            bans,
+            live: Arc::clone(&live),
+            network: Arc::clone(network),
+            turn: Arc::clone(&turn),
+        })),
+        held: Some(Arc::new(HeldDesk::new(desks.moderation, &store))),
+        records: Some(Arc::clone(&records) as Arc<_>),
+        blobs: Some(Arc::new(BlobDesk {
+            ledger: ledger.clone(),
+            store: store.clone(),
+        })),
+        limits: Some(Arc::new(LimitDesk {
+            ledger: ledger.clone(),
+            store: store.clone(),
+            live: Arc::clone(&live),
+            turn: Arc::clone(&turn),
+        })),
+        roles: Some(Arc::new(RoleDesk {
+            ledger: ledger.clone(),
+            store: store.clone(),
+            gates,
+            network: Arc::clone(network),
+            turn,
+        })),
+        reload: Some(Arc::new(ReloadDesk {
+            ledger: ledger.clone(),
+            live: Arc::clone(&live),
+        })),
+        log_level: Some(Arc::new(TraceDesk {
+            ledger,
+            live: Arc::clone(&live),
+        })),
+        audit: Some(records),
+        status: Some(Arc::new(StatusDesk {
+            key,
+            started,
+            store,
+        })),
     }
 }
 

@@ -294,9 +294,7 @@ impl Core {
         let acquaintances = Arc::new(Acquaintances::new(store.clone()));
         let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&registry))));
         let now = Timestamp::now();
-        let gates = sockets(&config);
-        let gates: Vec<_> = gates.map(|_| Arc::new(gate(&config, now))).collect();
-        let brought = Arc::new(Gate::closed(config.roles, BROUGHT, now));
+        let (gates, brought) = gates(&config, now);
         let all_gates = Gates(gates.iter().chain([&brought]).cloned().collect());
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
@@ -445,6 +443,13 @@ fn sockets(config: &Config) -> impl Iterator<Item = (SocketAddr, ProbeTransport)
     let quic = quic.map(|address| (*address, ProbeTransport::Quic));
     let tcp = config.listen_tcp.iter();
     quic.chain(tcp.map(|address| (*address, ProbeTransport::Tcp)))
+}
+
+/// The gate of each socket, and that of those whom Tor may have brought.
+fn gates(config: &Config, now: Timestamp) -> (Vec<Arc<Gate>>, Arc<Gate>) {
+    let gates = sockets(config).map(|_| Arc::new(gate(config, now)));
+    let brought = Gate::closed(config.roles, BROUGHT, now);
+    (gates.collect(), Arc::new(brought))
 }
 
 fn open_store(config: &Config) -> Result<Store, ServerError> {
