@@ -164,9 +164,10 @@ fn a_newer_schema_is_refused_and_an_older_program_leaves_it_alone() {
 
 /// Turns a closed store without acts, held records and charges into what a program of schema 1 left.
 fn make_schema_1(dir: &Path, counts: &Counts) {
-    let families = ["default", "log", "index", "state"];
+    let families = ["default", "log", "index", "state", "blobs"];
     let mut db = rocksdb::DB::open_cf(&rocksdb::Options::default(), dir, families).unwrap();
     db.drop_cf("state").unwrap();
+    db.drop_cf("blobs").unwrap();
     db.put(database::SCHEMA_KEY, 1_u32.to_be_bytes()).unwrap();
     let mut old = counts.encode().unwrap();
     assert_eq!((old[0], &old[old.len() - 3..]), (0x99, &[0, 0, 0][..]));
