@@ -511,10 +511,6 @@ pub const PUBLISH_BACKOFFS_MAX: u32 = 10;
 /// Keys whose curve points one open query remembers; an author's records come in runs.
 pub const CLIENT_KEYS_REMEMBERED_MAX: usize = 256;
 
-/// Connections that `mosaic conformance` does not get before it no longer tries a check again for
-/// the lack of one: a server that only slows it down lets some through.
-pub const CONFORMANCE_REFUSALS_MAX: u32 = 64;
-
 /// Before `mosaic conformance` makes a check again, or gives it up, after the server said TOO_FAST:
 /// rates are counted in seconds, so a minute in all is enough for any that a visitor can live with.
 pub const CONFORMANCE_PAUSES: [Duration; 4] = [

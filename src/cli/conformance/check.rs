@@ -36,8 +36,6 @@ pub(super) enum Stop {
     Skipped(String),
     /// The server slows its visitors down, as it may: worth another try.
     TooFast,
-    /// There is no connection, and why: it may be that there were too many.
-    NoConnection(String),
 }
 
 /// The failure that `got` came and not `expected`.

@@ -113,8 +113,9 @@ async fn perform(
     let Ok(_job) = jobs.acquire().await else {
         return Err(skipped("the run ended before it"));
     };
-    let mut refusal = None;
-    for pause in limits::CONFORMANCE_PAUSES {
+    let mut pauses = limits::CONFORMANCE_PAUSES.into_iter();
+    loop {
+        world.turn().await;
         let outcome = match timeout(patience, (check.run)(Arc::clone(&world))).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -122,20 +123,15 @@ async fn perform(
                 return Err(failed("an end", format!("not done within {seconds} s")));
             }
         };
-        match outcome {
-            Err(Stop::TooFast) => refusal = None,
-            Err(Stop::NoConnection(why)) => refusal = Some(why),
-            outcome => return outcome,
+        match (outcome, pauses.next()) {
+            (Err(Stop::TooFast), Some(pause)) => world.rest(pause).await,
+            (Err(Stop::TooFast), None) => {
+                let why = "the server answers TOO_FAST; try again later, or with --jobs 1";
+                return Err(skipped(why));
+            }
+            (outcome, _) => return outcome,
         }
-        if refusal.is_some() && world.is_given_up() {
-            break;
-        }
-        tokio::time::sleep(pause).await;
     }
-    Err(match refusal {
-        Some(why) => failed("a connection", why),
-        None => skipped("the server answers TOO_FAST; try again later, or with --jobs 1"),
-    })
 }
 
 /// Whether one of the patterns, if there are any, fits the ID: as its beginning, up to a dot, or as
@@ -169,4 +165,4 @@ fn key(context: &Context, path: Option<&Path>) -> Result<Option<SecretKey>, CliE
 }
 
 /// A check may wait for that many replies of a server that is as slow as may be.
-const CHECK_PATIENCE: u32 = 4;
+const CHECK_PATIENCE: u32 = 8;

@@ -1,6 +1,5 @@
 //! The server under test, and the people who visit it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,8 +44,15 @@ pub(super) struct World {
     /// A connection of each, over a transport that has many streams, with its first stream.
     shared: [Mutex<Option<Talk>>; 4],
     corpus: OnceCell<Result<Corpus, Stop>>,
-    /// How many connections were not made.
-    refusals: AtomicU32,
+    /// Held while the server is left in peace.
+    pace: Mutex<Pace>,
+}
+
+/// How the server bears the visits.
+#[derive(Debug, Default)]
+struct Pace {
+    /// It gave no connection however long it was left in peace.
+    is_gone: bool,
 }
 
 /// The keys to visit with, where they were given.
@@ -79,7 +85,7 @@ impl World {
             info: None,
             shared: Default::default(),
             corpus: OnceCell::new(),
-            refusals: AtomicU32::new(0),
+            pace: Mutex::default(),
         };
         // A server that does not answer here is told apart by the checks.
         world.info = world.ask_info().await.ok().flatten();
@@ -156,15 +162,38 @@ impl World {
         self.silent_as(self.key(who)).await
     }
 
+    /// A server that slows its visitors down is asked again, while nobody else asks it for one.
     async fn silent_as(&self, key: Option<&SecretKey>) -> Result<Talk, Stop> {
-        let connecting = RawConnection::connect(&self.target, key, self.patience);
-        match Box::pin(connecting).await {
-            Ok(connection) => self.stream_of(connection).await,
-            Err(error) => {
-                self.refusals.fetch_add(1, Ordering::Relaxed);
-                Err(Stop::NoConnection(super::super::error::chain(&error)))
+        self.turn().await;
+        let connect = || Box::pin(RawConnection::connect(&self.target, key, self.patience));
+        let mut error = match connect().await {
+            Ok(connection) => return self.stream_of(connection).await,
+            Err(error) => error,
+        };
+        let mut pace = self.pace.lock().await;
+        for pause in limits::CONFORMANCE_PAUSES.into_iter().take(CONNECT_RETRIES) {
+            if pace.is_gone {
+                break;
             }
+            tokio::time::sleep(pause).await;
+            error = match connect().await {
+                Ok(connection) => return self.stream_of(connection).await,
+                Err(error) => error,
+            };
         }
+        pace.is_gone = true;
+        Err(failed("a connection", super::super::error::chain(&error)))
+    }
+
+    /// Waits while the server is left in peace.
+    pub(super) async fn turn(&self) {
+        drop(self.pace.lock().await);
+    }
+
+    /// Leaves the server in peace for that long: nothing new is begun.
+    pub(super) async fn rest(&self, pause: Duration) {
+        let _pace = self.pace.lock().await;
+        tokio::time::sleep(pause).await;
     }
 
     /// One more stream of `connection`.
@@ -201,7 +230,7 @@ impl World {
         let publishing = || async {
             match Box::pin(Corpus::publish(self)).await {
                 // The check that hears it comes again.
-                Err(again @ (Stop::TooFast | Stop::NoConnection(_))) => Err(again),
+                Err(Stop::TooFast) => Err(Stop::TooFast),
                 done => Ok(done),
             }
         };
@@ -214,11 +243,6 @@ impl World {
         let info = self.info.as_ref()?;
         let report = info.roles.get(&role.into());
         Some(report.is_some_and(|report| report.state == RoleCondition::Open))
-    }
-
-    /// Whether so many connections were not made that the server is gone, and not just slow.
-    pub(super) fn is_given_up(&self) -> bool {
-        self.refusals.load(Ordering::Relaxed) > limits::CONFORMANCE_REFUSALS_MAX
     }
 
     /// Ends the check as not testable where the server does not know the extension messages.
@@ -271,6 +295,9 @@ pub(super) fn signed(record: RecordBuilder, key: &SecretKey) -> Result<Record, S
 pub(super) fn plain(author: &SecretKey, flags: u16) -> Result<Record, Stop> {
     signed(record(author, flags)?, author)
 }
+
+/// How often a connection is tried again within one check.
+const CONNECT_RETRIES: usize = 3;
 
 /// The example application.
 pub(super) const TEST_APP: u32 = 99;

@@ -49,22 +49,35 @@ fn judge(world: &World, role: Role, result: ResultCode) -> Outcome {
     }
 }
 
+/// A stream of `who` for that role, where the server has such: a record that another role takes
+/// says nothing of this one.
+async fn talk_to(world: &World, who: Who, role: Role) -> Result<Talk, Stop> {
+    let mut talk = world.talk(who).await?;
+    if world.info.is_some() {
+        talk.bind(role).await?;
+    }
+    Ok(talk)
+}
+
+/// Has `who` hand in a record that is taken in that role, or ends the check.
+async fn publish(world: &World, who: Who, role: Role, record: &Record) -> Outcome {
+    let mut talk = talk_to(world, who, role).await?;
+    taken(talk.submit(record.bytes()).await?)?;
+    talk.fence().await
+}
+
 async fn outbox(world: &World) -> Outcome {
     let record = plain(&world.user, UNIQUE)?;
-    let mut talk = world.talk(Who::User).await?;
+    let mut talk = talk_to(world, Who::User, Role::Outbox).await?;
     judge(world, Role::Outbox, talk.submit(record.bytes()).await?)
 }
 
 async fn outbox_delivers(world: &World) -> Outcome {
     let record = plain(&world.user, UNIQUE)?;
-    world.publish(Who::User, &record).await?;
-    let mut talk = world.talk(Who::Anonymous).await?;
-    if world.info.is_some() {
-        talk.bind(Role::Outbox).await?;
-    }
-    ensure(gets(&mut talk, &record).await?, "the record", || {
-        "nothing of it".into()
-    })
+    publish(world, Who::User, Role::Outbox, &record).await?;
+    let mut talk = talk_to(world, Who::Anonymous, Role::Outbox).await?;
+    let found = gets(&mut talk, &record).await?;
+    ensure(found, "the record", || "nothing of it".into())
 }
 
 async fn gets(talk: &mut Talk, record: &Record) -> Result<bool, Stop> {
@@ -75,13 +88,13 @@ async fn gets(talk: &mut Talk, record: &Record) -> Result<bool, Stop> {
 /// The author is unknown, and so is whoever brings the letter.
 async fn delivers(world: &World, role: Role, by: Who) -> Outcome {
     let record = letter(world, role, &SecretKey::generate())?;
-    let mut talk = world.talk(by).await?;
+    let mut talk = talk_to(world, by, role).await?;
     judge(world, role, talk.submit(record.bytes()).await?)
 }
 
 async fn recipient(world: &World, role: Role) -> Outcome {
     let record = letter(world, role, &SecretKey::generate())?;
-    world.publish(Who::Anonymous, &record).await?;
+    publish(world, Who::Anonymous, role, &record).await?;
     let mut talk = world.talk(Who::User).await?;
     match (gets(&mut talk, &record).await?, role) {
         (true, _) => Ok(()),
@@ -94,7 +107,7 @@ async fn recipient(world: &World, role: Role) -> Outcome {
 
 async fn nobody_else(world: &World) -> Outcome {
     let record = letter(world, Role::Encryption, &SecretKey::generate())?;
-    world.publish(Who::Anonymous, &record).await?;
+    publish(world, Who::Anonymous, Role::Encryption, &record).await?;
     for who in [Who::Anonymous, Who::Stranger, Who::Second] {
         let mut talk = world.talk(who).await?;
         let found = gets(&mut talk, &record).await?;
@@ -107,7 +120,7 @@ async fn author(world: &World) -> Outcome {
     world.need_extensions()?;
     let author = SecretKey::generate();
     let record = letter(world, Role::Encryption, &author)?;
-    world.publish(Who::Anonymous, &record).await?;
+    publish(world, Who::Anonymous, Role::Encryption, &record).await?;
     let mut talk = world.fresh_as(&author).await?;
     talk.bind(Role::Encryption).await?;
     let found = gets(&mut talk, &record).await?;
