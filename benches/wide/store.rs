@@ -30,6 +30,8 @@ impl Judge for Yes {
             roles: RoleSet::of(role),
             vouched: Vouched::Master,
             submitter: None,
+            held: false,
+            charges: Vec::new(),
         }
     }
 
