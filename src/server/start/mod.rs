@@ -294,8 +294,7 @@ impl Core {
         let acquaintances = Arc::new(Acquaintances::new(store.clone()));
         let rules = Arc::new(LiveRules::new(rules(&config, Arc::clone(&registry))));
         let now = Timestamp::now();
-        let (gates, brought) = gates(&config, now);
-        let all_gates = Gates(gates.iter().chain([&brought]).cloned().collect());
+        let (gates, brought, all_gates) = gates(&config, now);
         let judge = RoleJudge {
             rules: Arc::clone(&rules),
             directory: Arc::clone(&directory),
@@ -445,11 +444,13 @@ fn sockets(config: &Config) -> impl Iterator<Item = (SocketAddr, ProbeTransport)
     quic.chain(tcp.map(|address| (*address, ProbeTransport::Tcp)))
 }
 
-/// The gate of each socket, and that of those whom Tor may have brought.
-fn gates(config: &Config, now: Timestamp) -> (Vec<Arc<Gate>>, Arc<Gate>) {
+/// The gate of each socket, that of those whom Tor may have brought, and all of them.
+fn gates(config: &Config, now: Timestamp) -> (Vec<Arc<Gate>>, Arc<Gate>, Gates) {
     let gates = sockets(config).map(|_| Arc::new(gate(config, now)));
-    let brought = Gate::closed(config.roles, BROUGHT, now);
-    (gates.collect(), Arc::new(brought))
+    let gates: Vec<_> = gates.collect();
+    let brought = Arc::new(Gate::closed(config.roles, BROUGHT, now));
+    let all = gates.iter().chain([&brought]).cloned().collect();
+    (gates, brought, Gates(all))
 }
 
 fn open_store(config: &Config) -> Result<Store, ServerError> {
