@@ -427,21 +427,22 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             }
             Action::Operate { ticket, order } => stream.orders.start(ticket, order),
             Action::Blob { ticket, order } => stream.blobs.carry_out(ticket, order),
-            Action::Reset => {
-                self.parting.get_or_insert(Parting::Reset);
-            }
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();
                 self.hears = Hears::Nothing;
             }
-            Action::Finish => {
-                self.parting.get_or_insert(Parting::Finish);
-            }
+            Action::Reset => self.set_parting(Parting::Reset),
+            Action::Finish => self.set_parting(Parting::Finish),
             Action::CloseConnection { result } => {
                 self.parting = Some(Parting::CloseConnection(result));
             }
         }
+    }
+
+    /// Ends the stream so, unless its end was decided before.
+    fn set_parting(&mut self, parting: Parting) {
+        self.parting.get_or_insert(parting);
     }
 
     /// Answers a request that came too fast, and closes the connection where it does not stop.

@@ -71,16 +71,17 @@ async fn live(world: &World) -> Outcome {
     )
 }
 
-/// Half of the records are on their way when SUBSCRIBE is sent.
+/// Half of the records are on their way when SUBSCRIBE is sent, and two come when it is live for sure.
 async fn gap_free(world: &World) -> Outcome {
     let kind = kind(UNIQUE)?;
-    let records: Result<Vec<Record>, Stop> = (0..BURST).map(|_| of_kind(world, kind)).collect();
+    let records: Result<Vec<Record>, Stop> = (0..BURST + 2).map(|_| of_kind(world, kind)).collect();
     let records = records?;
+    let (burst, live) = records.split_at(BURST);
     let mut publisher = world.talk(Who::User).await?;
     let mut reader = world.talk(Who::Anonymous).await?;
     let filter = of_kinds([kind])?;
     let mut id = QueryId(0);
-    for (place, record) in records.iter().enumerate() {
+    for (place, record) in burst.iter().enumerate() {
         if place == BURST / 2 {
             id = reader.subscribe(&filter).await?;
         }
@@ -89,17 +90,24 @@ async fn gap_free(world: &World) -> Outcome {
             .send(ClientMessage::Submission { record }.encode())
             .await?;
     }
-    for _ in &records {
+    for _ in burst {
         taken(publisher.submission_result().await?.0)?;
     }
     publisher.fence().await?;
     let mut times: HashMap<RecordId, usize> = HashMap::new();
+    let (mut is_complete, mut live) = (false, live.iter());
     while times.len() < records.len() {
+        if is_complete && times.len() == burst.len() {
+            // One after the other: the first comes a second time, if at all, before the last.
+            for record in live.by_ref() {
+                world.publish(Who::User, record).await?;
+            }
+        }
         match reader.message().await?.0 {
             ServerMessage::Record { id: of, record } if of == id => {
                 *times.entry(id_of(&record)?).or_default() += 1;
             }
-            ServerMessage::LocallyComplete { id: of } if of == id => {}
+            ServerMessage::LocallyComplete { id: of } if of == id => is_complete = true,
             other => return Err(failed("records of the subscription", name(&other))),
         }
     }
