@@ -37,6 +37,8 @@ fn sources(arguments: &ServeArguments) -> Sources {
 
 async fn run(config: Config, key: SecretKey, out: &mut dyn Write) -> Result<(), CommandError> {
     let mut signals = Signals::new().map_err(CommandError::Runtime)?;
+    // From the beginning: until somebody listens to it, SIGHUP ends the process.
+    let mut hangups = Hangups::new().map_err(CommandError::Runtime)?;
     let (mode, timeout) = (config.mode, config.shutdown_timeout);
     let data = config.data_dir.display().to_string();
     // A store that was not closed takes time to open, and that must be possible to interrupt.
@@ -48,7 +50,6 @@ async fn run(config: Config, key: SecretKey, out: &mut dyn Write) -> Result<(), 
     if let Err(error) = announce(&server, mode, &data, out) {
         tracing::warn!(%error, "cannot write to standard output");
     }
-    let mut hangups = Hangups::new().map_err(CommandError::Runtime)?;
     loop {
         tokio::select! {
             end = server.ended() => return Ok(end?),
