@@ -23,7 +23,7 @@ use super::reachability::{
 };
 use super::schedule_source::StoreSchedules;
 use super::shutdown::{Desks, Order, Parts};
-use super::users::{Newcomers, Registrar, UserDesk, UserRegistry, UserRules};
+use super::users::{Newcomers, Registrar, ServedBy, UserDesk, UserRegistry, UserRules};
 use crate::base::RoleSet;
 use crate::config::{Applications, BlobCircle, Blobs, Config, InboxModeration, Mode, Submitters};
 use crate::fanout::Fanout;
@@ -489,9 +489,12 @@ fn unreadable(config: &Config, source: StoreError) -> ServerError {
 }
 
 /// What the configuration says of the roles.
-pub(super) fn rules(config: &Config, served: Arc<UserRegistry>) -> Rules {
+pub(super) fn rules(config: &Config, registry: Arc<UserRegistry>) -> Rules {
     Rules {
-        served,
+        served: Arc::new(ServedBy {
+            registry,
+            rules: UserRules::of(config),
+        }),
         inbox_public: config.inbox_public,
         moderation: match config.inbox_moderation {
             InboxModeration::Off => Moderation::Off,

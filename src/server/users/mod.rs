@@ -20,7 +20,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use self::desk::{OrderError, UserDesk, UserEntry, UserSource};
 pub use self::invitations::{InvitationEntry, InvitationTerms, MadeInvitation};
@@ -229,14 +229,32 @@ impl Served for UserRegistry {
     }
 }
 
+/// Whom the server serves by one configuration: a part of the [`Rules`](crate::policy::Rules) that are
+/// swapped whole when it is read again. Asked of the registry itself, a decision could meet the new
+/// users with the old rules of a role.
+pub(super) struct ServedBy {
+    pub(super) registry: Arc<UserRegistry>,
+    pub(super) rules: UserRules,
+}
+
+impl Served for ServedBy {
+    fn contains(&self, master: &PublicKey) -> bool {
+        self.registry.read().serves_by(&self.rules, master)
+    }
+}
+
 impl State {
     fn serves(&self, master: &PublicKey) -> bool {
+        self.serves_by(&self.rules, master)
+    }
+
+    fn serves_by(&self, rules: &UserRules, master: &PublicKey) -> bool {
         match self.rows.get(master).and_then(|row| row.decision) {
             Some(Decision::Added | Decision::Invited) => true,
             Some(Decision::Removed) => false,
             None => {
-                let is_open = self.rules.joining == Joining::Open;
-                self.rules.listed.contains(master) || (is_open && self.registered.contains(master))
+                let is_open = rules.joining == Joining::Open;
+                rules.listed.contains(master) || (is_open && self.registered.contains(master))
             }
         }
     }
