@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{integer, word};
+use super::check::{integer, quoted, refused, word};
 use super::error::ConfigError;
 use crate::base::limits;
 
@@ -43,8 +43,8 @@ pub struct Blobs {
     pub user_bytes: u64,
 }
 
-/// Whom a right to BLOBs is given to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whom a right to BLOBs is given to; each circle is within the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BlobCircle {
     /// Those who speak for a served user.
     Users,
@@ -60,10 +60,17 @@ impl Blobs {
     /// # Errors
     /// [`ConfigError::Value`] for the first value out of its range.
     pub(super) fn check(raw: &RawBlobs) -> Result<Self, ConfigError> {
+        let submit = circle("blobs.submit", &raw.submit)?;
+        let read = circle("blobs.read", &raw.read)?;
+        if submit > read {
+            // DUPLICATE would tell those who may not read which BLOBs are there.
+            let allowed = format!("no wider than `blobs.read`, which is {}", quoted(&raw.read));
+            return Err(refused("blobs.submit", quoted(&raw.submit), allowed));
+        }
         Ok(Self {
             enabled: raw.enabled,
-            submit: circle("blobs.submit", &raw.submit)?,
-            read: circle("blobs.read", &raw.read)?,
+            submit,
+            read,
             bytes_max: integer("blobs.bytes_max", raw.bytes_max, 1..=LENGTH_MAX)?,
             user_bytes: integer("blobs.user_bytes", raw.user_bytes, 0..=i64::MAX)?,
         })
@@ -82,3 +89,29 @@ fn circle(key: &'static str, value: &str) -> Result<BlobCircle, ConfigError> {
 
 /// What the length of a BLOB message can say: 48 bits.
 const LENGTH_MAX: i64 = (1 << 48) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_hands_blobs_in_who_may_not_read_them() {
+        let circles = ["users", "authenticated", "anyone"];
+        for (narrow, submit) in circles.into_iter().enumerate() {
+            for (wide, read) in circles.into_iter().enumerate() {
+                let raw = RawBlobs {
+                    submit: submit.to_owned(),
+                    read: read.to_owned(),
+                    ..RawBlobs::default()
+                };
+                let checked = Blobs::check(&raw);
+                assert_eq!(checked.is_ok(), narrow <= wide, "{submit}, {read}");
+                if let Err(error) = checked {
+                    let text = error.to_string();
+                    assert!(text.contains("blobs.submit"), "{text}");
+                    assert!(text.contains("`blobs.read`"), "{text}");
+                }
+            }
+        }
+    }
+}

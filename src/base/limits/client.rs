@@ -52,6 +52,14 @@ pub const CONFORMANCE_PAUSES: [Duration; 4] = [
     Duration::from_secs(40),
 ];
 
+/// Most messages of one answer that a check of `mosaic conformance` hears: far more than any check
+/// asks for.
+pub const CONFORMANCE_ANSWER_MAX_MESSAGES: usize = 4_096;
+
+/// Most bytes of one answer that such a check hears, and so keeps: the largest that one asks for is
+/// a single record of a megabyte, and a hostile server must not fill the memory of its tester.
+pub const CONFORMANCE_ANSWER_MAX_BYTES: usize = 8 << 20;
+
 /// How far behind the last proof of delivery a lost subscription resumes: what a server may take
 /// from receiving a record to putting it on a stream that keeps up, and what its clock may slip.
 pub const FOLLOW_OVERLAP: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@
 //! |------|------|
 //! | `check.rs` | what a check is, and how it can end |
 //! | `world.rs` | the server under test, its visitors, and the records they make |
+//! | `made_up.rs` | keys that belong to nobody |
 //! | `talk.rs` | one stream, byte for byte |
 //! | `corpus.rs` | the records that filters are tried on |
 //! | `groups/` | the checks |
@@ -15,6 +16,7 @@
 mod check;
 mod corpus;
 mod groups;
+mod made_up;
 mod row;
 mod talk;
 mod world;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::check::{Stop, failed, skipped};
-use crate::base::Role;
+use crate::base::{Role, limits};
 use crate::client::{RawConnection, RawStream, StreamEnd};
 use crate::wire::{
     Body, ClientMessage, Filter, Frame, QueryId, Record, RecordId, RecordRef, Reference,
@@ -46,6 +46,40 @@ impl Answer {
     /// The IDs of the records, in the order in which they came.
     pub(super) fn ids(&self) -> Result<Vec<RecordId>, Stop> {
         self.records.iter().map(|record| id_of(record)).collect()
+    }
+}
+
+/// What an answer may come to yet: a server that sends without end must not fill the memory.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Allowance {
+    /// That of a whole answer.
+    pub(super) const fn new() -> Self {
+        Self {
+            messages: limits::CONFORMANCE_ANSWER_MAX_MESSAGES,
+            bytes: limits::CONFORMANCE_ANSWER_MAX_BYTES,
+        }
+    }
+
+    /// Takes a message off; fails where it is one too many, or too long.
+    fn spend(&mut self, message: &Bytes) -> Result<(), Stop> {
+        let left = |left: usize, spent, most: usize, unit: &str| {
+            left.checked_sub(spent).ok_or_else(|| {
+                failed(
+                    format!("an answer of at most {most} {unit}"),
+                    "more than that",
+                )
+            })
+        };
+        let most = limits::CONFORMANCE_ANSWER_MAX_MESSAGES;
+        self.messages = left(self.messages, 1, most, "messages")?;
+        let most = limits::CONFORMANCE_ANSWER_MAX_BYTES;
+        self.bytes = left(self.bytes, message.len(), most, "bytes")?;
+        Ok(())
     }
 }
 
@@ -119,6 +153,16 @@ impl Talk {
             Heard::Data(_) => Err(failed("a message", "data of a BLOB")),
             Heard::End(how) => Err(failed("a reply", how)),
         }
+    }
+
+    /// The next message of an answer, as it came too, while that is no longer than it may be.
+    pub(super) async fn part(
+        &mut self,
+        allowance: &mut Allowance,
+    ) -> Result<(ServerMessage, Bytes), Stop> {
+        let (message, bytes) = self.message().await?;
+        allowance.spend(&bytes)?;
+        Ok((message, bytes))
     }
 
     /// Fails unless the server ends the stream or the connection now.
@@ -200,8 +244,9 @@ impl Talk {
     /// The replies to the request `id`, the only one that is open, up to its QUERY CLOSED.
     pub(super) async fn answer(&mut self, id: QueryId) -> Result<Answer, Stop> {
         let (mut records, mut bytes) = (Vec::new(), Vec::new());
-        while bytes.len() < ANSWER_MAX_MESSAGES {
-            let (message, raw) = self.message().await?;
+        let mut allowance = Allowance::new();
+        loop {
+            let (message, raw) = self.part(&mut allowance).await?;
             bytes.push(raw);
             match message {
                 ServerMessage::Record { id: of, record } if of == id => records.push(record),
@@ -215,7 +260,6 @@ impl Talk {
                 other => return Err(failed(format!("replies to query {}", id.0), name(&other))),
             }
         }
-        Err(failed("an answer that ends", "more records than it can be"))
     }
 
     /// Subscribes; the replies are to be heard yet.
@@ -233,14 +277,14 @@ impl Talk {
     /// The replies to the subscription `id` up to LOCALLY COMPLETE.
     pub(super) async fn until_complete(&mut self, id: QueryId) -> Result<Vec<Bytes>, Stop> {
         let mut records = Vec::new();
-        while records.len() < ANSWER_MAX_MESSAGES {
-            match self.message().await?.0 {
+        let mut allowance = Allowance::new();
+        loop {
+            match self.part(&mut allowance).await?.0 {
                 ServerMessage::Record { id: of, record } if of == id => records.push(record),
                 ServerMessage::LocallyComplete { id: of } if of == id => return Ok(records),
                 other => return Err(failed("RECORDs, then LOCALLY COMPLETE", name(&other))),
             }
         }
-        Err(failed("LOCALLY COMPLETE", "more records than there can be"))
     }
 
     /// What a subscription brings of what is stored, wherever LOCALLY COMPLETE stands among it. The
@@ -261,8 +305,9 @@ impl Talk {
         id: QueryId,
     ) -> Result<(Vec<Bytes>, ResultCode), Stop> {
         let mut records = Vec::new();
-        while records.len() < ANSWER_MAX_MESSAGES {
-            match self.message().await?.0 {
+        let mut allowance = Allowance::new();
+        loop {
+            match self.part(&mut allowance).await?.0 {
                 ServerMessage::Record { id: of, record } if of == id => records.push(record),
                 ServerMessage::LocallyComplete { id: of } if of == id => {}
                 ServerMessage::QueryClosed { id: of, result } if of == id => {
@@ -271,7 +316,6 @@ impl Talk {
                 other => return Err(failed("QUERY CLOSED", name(&other))),
             }
         }
-        Err(failed("QUERY CLOSED", "more records than there can be"))
     }
 
     /// The IDs of what the subscription `id` brings up to `last`, that one included.
@@ -281,8 +325,9 @@ impl Talk {
         last: &Record,
     ) -> Result<Vec<RecordId>, Stop> {
         let mut found = Vec::new();
-        while found.len() < ANSWER_MAX_MESSAGES {
-            match self.message().await?.0 {
+        let mut allowance = Allowance::new();
+        loop {
+            match self.part(&mut allowance).await?.0 {
                 ServerMessage::Record { id: of, record } if of == id => {
                     found.push(id_of(&record)?);
                     if found.last() == Some(&last.id()) {
@@ -293,7 +338,6 @@ impl Talk {
                 other => return Err(failed("RECORDs of the subscription", name(&other))),
             }
         }
-        Err(failed("a record", "more others than there can be"))
     }
 
     /// A round trip: whatever was sent before it was dealt with when it is over. No check but the
@@ -302,14 +346,14 @@ impl Talk {
         let id = self.new_id();
         self.send(ClientMessage::Unsubscribe { id }.encode())
             .await?;
-        for _ in 0..ANSWER_MAX_MESSAGES {
-            match self.message().await?.0 {
+        let mut allowance = Allowance::new();
+        loop {
+            match self.part(&mut allowance).await?.0 {
                 ServerMessage::QueryClosed { id: of, .. } if of == id => return Ok(()),
                 ServerMessage::LocallyComplete { .. } => {}
                 other => return Err(failed("QUERY CLOSED", name(&other))),
             }
         }
-        Err(failed("QUERY CLOSED", "LOCALLY COMPLETE without end"))
     }
 }
 
@@ -352,5 +396,103 @@ pub(super) fn name(message: &ServerMessage) -> String {
     }
 }
 
-/// More replies than any check's records can make.
-const ANSWER_MAX_MESSAGES: usize = 4_096;
+#[cfg(test)]
+mod tests {
+    use super::super::world::{UNIQUE, record, signed};
+    use super::*;
+    use crate::client::testing::{Listener, ServerStream};
+    use crate::wire::{FilterBuilder, SecretKey};
+
+    fn large() -> Record {
+        let key = SecretKey::from_seed([7; 32]);
+        let payload = vec![b'.'; limits::RECORD_MAX_BYTES / 2];
+        signed(record(&key, UNIQUE).unwrap().payload(payload), &key).unwrap()
+    }
+
+    /// Why `hearing` ends where the server answers what it is asked with `message` without end.
+    async fn flooded(
+        message: impl Fn(QueryId) -> ServerMessage,
+        hearing: impl AsyncFnOnce(&mut Talk) -> Stop,
+    ) -> Stop {
+        let listener = Listener::new(1);
+        let patience = limits::CLIENT_TIMEOUT;
+        let connecting = RawConnection::connect(&listener.target, None, patience);
+        let (connection, (served, _)) = tokio::join!(connecting, listener.accept());
+        let connection = connection.unwrap();
+        let stream = connection.open().await.unwrap();
+        let mut talk = Talk::new(connection, stream, patience);
+        let flooding = async {
+            let mut stream = ServerStream::accept(&served).await.unwrap();
+            let id = match stream.receive().await.unwrap().unwrap() {
+                ClientMessage::Unsubscribe { id } => id,
+                ClientMessage::Get { id, .. } | ClientMessage::Subscribe { id, .. } => id,
+                other => panic!("{other:?}"),
+            };
+            let bytes = message(id).encode();
+            loop {
+                stream.send_bytes(bytes.clone()).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            stop = hearing(&mut talk) => stop,
+            () = flooding => unreachable!("it has no end"),
+        }
+    }
+
+    fn filter() -> Filter {
+        FilterBuilder::new()
+            .kinds([large().view().kind()])
+            .build()
+            .unwrap()
+    }
+
+    fn assert_too_long(stop: &Stop, unit: &str) {
+        match stop {
+            Stop::Failed { expected, .. } => assert!(expected.ends_with(unit), "{expected}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_too_many_bytes_fails_the_check_before_it_fills_the_memory() {
+        let record = large();
+        let bytes = record.bytes().clone();
+        let endless = |id| ServerMessage::Record {
+            id,
+            record: bytes.clone(),
+        };
+        let reference = Reference::Id(record.id());
+        let stop = flooded(endless, async |talk| {
+            talk.get(vec![reference]).await.unwrap_err()
+        });
+        assert_too_long(&stop.await, "bytes");
+        let stop = flooded(endless, async |talk| {
+            let id = talk.subscribe(&filter()).await.unwrap();
+            talk.until_complete(id).await.unwrap_err()
+        });
+        assert_too_long(&stop.await, "bytes");
+        let stop = flooded(endless, async |talk| {
+            let id = talk.subscribe(&filter()).await.unwrap();
+            talk.until_closed(id).await.unwrap_err()
+        });
+        assert_too_long(&stop.await, "bytes");
+        let stop = flooded(endless, async |talk| {
+            let id = talk.subscribe(&filter()).await.unwrap();
+            talk.until_record(id, &large()).await.unwrap_err()
+        });
+        assert_too_long(&stop.await, "bytes");
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_too_many_messages_fails_the_check() {
+        let endless = |id| ServerMessage::LocallyComplete { id };
+        let stop = flooded(endless, async |talk| talk.fence().await.unwrap_err());
+        assert_too_long(&stop.await, "messages");
+        let stop = flooded(endless, async |talk| {
+            let id = talk.subscribe(&filter()).await.unwrap();
+            talk.until_closed(id).await.unwrap_err()
+        });
+        assert_too_long(&stop.await, "messages");
+    }
+}

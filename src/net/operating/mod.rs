@@ -167,14 +167,15 @@ impl Task {
         }
     }
 
-    /// One part; looks anew who asks, as operators come and go.
+    /// One part; looks anew who asks, as operators come and go. That is when it is the part's turn:
+    /// the key may be dismissed while it waits.
     async fn part(&self, call: &Arc<AdminCall>, from: Option<Vec<u8>>) -> Part {
+        let Ok(permit) = Arc::clone(&self.desk.permits).acquire_owned().await else {
+            return failed().into();
+        };
         let (operator, by) = match self.operator().await {
             Ok(operator) => operator,
             Err((result, why)) => return AdminReply::refused(result, &why).into(),
-        };
-        let Ok(permit) = Arc::clone(&self.desk.permits).acquire_owned().await else {
-            return failed().into();
         };
         let call = Arc::clone(call);
         let work = spawn_blocking(move || {

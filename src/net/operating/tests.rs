@@ -119,6 +119,30 @@ async fn every_order_looks_anew_whether_an_operator_gives_it() {
 }
 
 #[tokio::test]
+async fn an_order_whose_operator_is_dismissed_while_it_waits_is_not_carried_out() {
+    let behind = Behind::new();
+    let clerk = Clerk::new(1);
+    let mut orders = orders(&behind, Some(Person::Alice), &clerk);
+    // Whose key it is, is known from here on, so that the order waits for nothing but its turn.
+    orders.start(TICKET, Order::SignIn);
+    assert!(matches!(
+        report(&mut orders).await,
+        Report::SignedIn(Ok(()))
+    ));
+    let permits = Arc::clone(&orders.desk.permits);
+    let others = u32::try_from(ADMIN_CALLS_AT_ONCE_MAX).unwrap();
+    let others = permits.acquire_many(others).await.unwrap();
+    orders.start(TICKET, call("list"));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    clerk.is_in_office.store(false, Ordering::SeqCst);
+    drop(others);
+    assert_eq!(reply(&mut orders).await.result, ResultCode::Unauthorized);
+    assert_eq!(clerk.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_long_listing_waits_until_what_was_told_of_it_is_taken() {
     let behind = Behind::new();
     let clerk = Clerk::new(9);

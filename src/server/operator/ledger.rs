@@ -51,7 +51,8 @@ impl Ledger {
         };
         match self.writer.act(act) {
             Acted::Done { missing, .. } => {
-                tracing::info!(by = %order.by, call = order.call, detail = order.detail, "an operator's call");
+                // The details may name people and their addresses; the audit trail has them.
+                tracing::info!(by = %order.by, call = order.call, "an operator's call");
                 Ok(missing)
             }
             Acted::Conflict => Err(refused(

@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
 use super::super::corpus::Corpus;
-use super::super::talk::{Answer, name};
+use super::super::talk::{Allowance, Answer, name};
 use super::super::world::{UNIQUE, Who, World, record, signed};
 use crate::wire::{
     ClientMessage, Filter, FilterBuilder, QueryId, RecordId, ResultCode, ServerMessage, TagKind,
@@ -353,8 +353,9 @@ async fn several(world: &World, on_streams: bool) -> Outcome {
     talk.send(all.freeze()).await?;
     let mut answers: [Vec<RecordId>; 3] = Default::default();
     let mut closed = 0;
+    let mut allowance = Allowance::new();
     while closed < parts.len() {
-        let (id, record) = match talk.message().await?.0 {
+        let (id, record) = match talk.part(&mut allowance).await?.0 {
             ServerMessage::Record { id, record } => (id, Some(record)),
             ServerMessage::QueryClosed {
                 id,
