@@ -50,6 +50,8 @@ pub struct Gate {
     configured: RoleSet,
     /// The open roles in the lowest byte, the epoch above them, so that both are read together.
     word: AtomicU64,
+    /// The epoch that began when the role was last shut, in the order of [`Role::ALL`].
+    last_shut: [AtomicU64; Role::ALL.len()],
     reasons: RwLock<Vec<Reason>>,
 }
 
@@ -112,6 +114,7 @@ impl Gate {
         Self {
             configured,
             word: AtomicU64::new(u64::from(open.bits())),
+            last_shut: Default::default(),
             reasons: RwLock::new(reasons.collect()),
         }
     }
@@ -120,6 +123,17 @@ impl Gate {
     #[must_use]
     pub fn open(&self) -> RoleSet {
         open_of(self.word.load(Ordering::Acquire))
+    }
+
+    /// The roles that are open at this moment and were at every moment since `epoch`. A role that was
+    /// shut and opened again before anybody looked is not among them: what was asked for meanwhile
+    /// went without an answer.
+    #[must_use]
+    pub fn open_since(&self, epoch: u64) -> RoleSet {
+        let open = self.open();
+        let last_shut = Role::ALL.into_iter().zip(&self.last_shut);
+        let stayed = last_shut.filter(|(_, shut)| shut.load(Ordering::Acquire) <= epoch);
+        open.intersection(stayed.map(|(role, _)| role).collect())
     }
 
     /// The configured roles and those that are open at this moment.
@@ -204,6 +218,12 @@ impl Gate {
         let before = open_of(word);
         if open != before {
             let epoch = (word >> EPOCH_SHIFT).wrapping_add(1);
+            // Before the epoch begins, so that whoever sees it sees these.
+            for (role, last_shut) in Role::ALL.into_iter().zip(&self.last_shut) {
+                if before.contains(role) && !open.contains(role) {
+                    last_shut.store(epoch, Ordering::Release);
+                }
+            }
             let word = (epoch << EPOCH_SHIFT) | u64::from(open.bits());
             self.word.store(word, Ordering::Release);
         }
@@ -312,6 +332,18 @@ mod tests {
             why: Some("PUBLIC again".into()),
         };
         assert_eq!(gate.state(Role::Inbox), open);
+    }
+
+    #[test]
+    fn a_role_that_was_shut_for_a_moment_was_not_open_since() {
+        let gate = Gate::dev(RoleSet::ALL, at(1));
+        let first = gate.epoch();
+        gate.set_open(RoleSet::ALL.without(Role::Inbox), "a moment", at(2));
+        let second = gate.epoch();
+        gate.set_open(RoleSet::ALL, "again", at(3));
+        assert_eq!(gate.open(), RoleSet::ALL);
+        assert_eq!(gate.open_since(first), RoleSet::ALL.without(Role::Inbox));
+        assert_eq!(gate.open_since(second), RoleSet::ALL);
     }
 
     #[test]

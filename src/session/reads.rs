@@ -4,6 +4,7 @@ use super::connection::HeldBytes;
 use super::event::{Action, Ticket};
 use super::output::Output;
 use crate::base::{RoleSet, limits};
+use crate::policy::Gate;
 use crate::wire::{QueryId, ResultCode, ServerMessage};
 
 /// The reads that are open on one stream; at most [`limits::STREAM_QUERIES_MAX`], so they are
@@ -21,6 +22,8 @@ pub(super) struct OpenRead {
     pub(super) progress: Progress,
     /// The roles that were open to it at some time since it began; all of them are open still.
     pub(super) scope: RoleSet,
+    /// The gate's epoch since which the roles of the scope were seen to be open.
+    pub(super) epoch: u64,
     /// What it takes of the connection's budget.
     #[expect(dead_code, reason = "it is given back with the read")]
     pub(super) held: HeldBytes,
@@ -88,13 +91,13 @@ impl Reads {
         }
     }
 
-    /// Ends every read whose scope has a role which is not among `open` any more.
+    /// Ends every read whose scope has a role that is shut, or was for a moment.
     ///
     /// A read of several roles ends with the first of them: were it left open, the peer would
     /// never learn what it missed until that role opened again.
-    pub(super) fn close_shut(&mut self, open: RoleSet, output: &mut Output) {
+    pub(super) fn close_shut(&mut self, gate: &Gate, output: &mut Output) {
         self.open.retain(|read| {
-            if read.scope.intersection(open) == read.scope {
+            if read.is_whole(gate) {
                 return true;
             }
             output.push(Action::Cancel {
@@ -108,15 +111,22 @@ impl Reads {
         });
     }
 
-    /// Adds the roles of `reach` to the scope of every read: what it delivers comes from them too.
-    pub(super) fn widen(&mut self, reach: RoleSet) {
+    /// Adds the roles of `reach`, which were open at `epoch`, to the scope of every read: what it
+    /// delivers comes from them too.
+    pub(super) fn widen(&mut self, reach: RoleSet, epoch: u64) {
         for read in &mut self.open {
+            read.epoch = epoch;
             read.scope = read.scope.union(reach);
         }
     }
 }
 
 impl OpenRead {
+    /// Whether every role of the scope was open all the time, so that nothing was left out.
+    pub(super) fn is_whole(&self, gate: &Gate) -> bool {
+        self.scope.intersection(gate.open_since(self.epoch)) == self.scope
+    }
+
     /// What the peer is told when the driver ends the read with `result`.
     pub(super) fn closing_result(&self, result: ResultCode) -> ResultCode {
         match (self.progress, result) {

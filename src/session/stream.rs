@@ -119,10 +119,14 @@ impl Stream {
                 });
             }
             Event::LocallyComplete { ticket } => {
-                self.on_open(|open, _, output| open.locally_complete(ticket, output));
+                self.on_open(|open, connection, output| {
+                    open.locally_complete(ticket, connection, output);
+                });
             }
             Event::Ended { ticket, result } => {
-                self.on_open(|open, _, output| open.ended(ticket, result, output));
+                self.on_open(|open, connection, output| {
+                    open.ended(ticket, result, connection, output);
+                });
             }
             Event::Info { ticket, reply } => {
                 self.on_open(|open, _, output| open.info(ticket, &reply, output));

@@ -219,8 +219,7 @@ impl Open {
         };
         // They were found while the role was open. The news that it is not any more is on its way
         // and will end the read.
-        let open = connection.settings().gate.open();
-        if read.scope != read.scope.intersection(open) {
+        if !read.is_whole(&connection.settings().gate) {
             return;
         }
         if let Progress::Get { found } = &mut read.progress {
@@ -234,20 +233,36 @@ impl Open {
     }
 
     /// Tells the peer that a subscription has delivered what was stored.
-    pub(super) fn locally_complete(&mut self, ticket: Ticket, output: &mut Output) {
+    pub(super) fn locally_complete(
+        &mut self,
+        ticket: Ticket,
+        connection: &Connection,
+        output: &mut Output,
+    ) {
         let Some(read) = self.reads.by_ticket(ticket) else {
             return;
         };
-        if read.progress == Progress::Stored {
+        if read.progress == Progress::Stored && read.is_whole(&connection.settings().gate) {
             read.progress = Progress::Live;
             output.send(&ServerMessage::LocallyComplete { id: read.id });
         }
     }
 
     /// Tells the peer that a read has ended.
-    pub(super) fn ended(&mut self, ticket: Ticket, result: ResultCode, output: &mut Output) {
+    pub(super) fn ended(
+        &mut self,
+        ticket: Ticket,
+        result: ResultCode,
+        connection: &Connection,
+        output: &mut Output,
+    ) {
         if let Some(read) = self.reads.remove(ticket) {
-            close_query(read.id, read.closing_result(result), output);
+            let result = if read.is_whole(&connection.settings().gate) {
+                read.closing_result(result)
+            } else {
+                ResultCode::TemporaryError
+            };
+            close_query(read.id, result, output);
         }
     }
 
@@ -258,9 +273,11 @@ impl Open {
 
     /// Ends the reads that lost a role; those that are left read from the roles that opened, too.
     pub(super) fn gate_moved(&mut self, connection: &Connection, output: &mut Output) {
-        let open = connection.settings().gate.open();
-        self.reads.close_shut(open, output);
-        self.reads.widen(self.reach(open));
+        let gate = &connection.settings().gate;
+        // The epoch first: what moves from here on will be told once more.
+        let epoch = gate.epoch();
+        self.reads.close_shut(gate, output);
+        self.reads.widen(self.reach(gate.open()), epoch);
     }
 
     fn leave_undecided(&mut self) {
@@ -276,6 +293,8 @@ impl Open {
         connection: &Connection,
         output: &mut Output,
     ) {
+        // Before the roles are looked at: one that is shut in between is noticed.
+        let epoch = connection.settings().gate.epoch();
         // The client names something else by that ID now, even if the new request is refused.
         self.reads.cancel(id, output);
         let (scope, held) = match self.check_read(&request, connection) {
@@ -296,6 +315,7 @@ impl Open {
             ticket,
             progress,
             scope,
+            epoch,
             held,
         });
         let (bound, app) = self.binding();

@@ -363,6 +363,32 @@ fn a_subscription_whose_role_opened_after_it_began_ends_when_that_role_shuts() {
     assert_eq!(talk.tell(Event::GateMoved), [cancel(ticket), shut]);
 }
 
+/// What was published while the role was shut never reached the subscription: were it left open, the
+/// peer would take it for whole.
+#[test]
+fn a_role_that_was_shut_for_a_moment_ends_the_reads_that_began_before() {
+    let gate = Arc::new(Gate::dev(RoleSet::of(Role::Outbox), testing::NOW));
+    let moving = Settings {
+        gate: Arc::clone(&gate),
+        ..settings()
+    };
+    let mut talk = Talk::greeted(&anonymous(moving));
+    let (stays, ends) = (talk.read(&subscribe(1)), talk.read(&query(2)));
+    gate.set_open(RoleSet::EMPTY, "LOST", testing::NOW);
+    gate.set_open(RoleSet::ALL, "PUBLIC", testing::NOW);
+    assert_eq!(talk.tell(found(stays, &records(1))), []);
+    let ended = Event::Ended {
+        ticket: ends,
+        result: ResultCode::Success,
+    };
+    assert_eq!(talk.tell(ended), [closed(2, ResultCode::TemporaryError)]);
+    let shut = closed(1, ResultCode::TemporaryError);
+    assert_eq!(talk.tell(Event::GateMoved), [cancel(stays), shut]);
+    let after = talk.read(&subscribe(3));
+    assert_eq!(talk.tell(Event::GateMoved), []);
+    talk.tell(found(after, &records(1)));
+}
+
 /// A filter of about 32 KiB.
 fn heavy_filter() -> Filter {
     let notify = |tags: TagsBuilder, _| tags.notify(Person::Alice.key());
