@@ -1,5 +1,6 @@
 //! Which records of the inbox wait for the operator's word before anybody learns of them.
 
+use super::claims::claims;
 use super::rules::Rules;
 use crate::base::{Role, RoleSet, limits};
 use crate::identity::Standing;
@@ -17,10 +18,13 @@ pub enum Moderation {
     HoldAll,
 }
 
-/// Whether a record that is stored under `roles` waits for the operator's word.
+/// Whether a record that is taken waits for the operator's word.
 ///
-/// Only what the inbox claims is held. A record that is in the outbox too is not: an outbox must
-/// take and deliver what its users publish. Private records are not: the operator must not read
+/// Only what the inbox claims is held, where the inbox is among the roles `configured`; whether it
+/// is open, and what else the record is stored under, changes nothing: what an inbox would have to
+/// hold does not come in by the way of another role, on a listener on which the inbox is shut. A
+/// record that the outbox claims too is not held: an outbox must take and deliver what its users
+/// publish. Private records are not: the operator must not read
 /// them, so there would be nothing to judge them by.
 ///
 /// A stranger is a writer whom the server does not serve, and with whom none of the record's
@@ -31,15 +35,16 @@ pub enum Moderation {
 /// `design.md` section 5, "Moderation"; `network-architecture.md`, "Inbox".
 pub fn is_held(
     rules: &Rules,
-    roles: RoleSet,
+    configured: RoleSet,
     record: RecordRef<'_>,
     standing: Standing,
     mut knows: impl FnMut(&PublicKey, &PublicKey) -> bool,
 ) -> bool {
-    let is_judged = roles.contains(Role::Inbox)
-        && !roles.contains(Role::Outbox)
-        && !roles.contains(Role::Encryption);
-    if !is_judged {
+    if rules.moderation == Moderation::Off {
+        return false;
+    }
+    let claimed = claims(rules, configured, record);
+    if !claimed.contains(Role::Inbox) || claimed.contains(Role::Outbox) {
         return false;
     }
     match rules.moderation {
@@ -75,6 +80,7 @@ fn served_recipients(rules: &Rules, record: RecordRef<'_>) -> impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, APP, Draft, Person};
+    use super::super::{Gate, admit};
     use super::*;
     use crate::wire::ReadAccess;
 
@@ -93,36 +99,69 @@ mod tests {
         Draft::by(author, ReadAccess::Everybody).to(to).record()
     }
 
-    fn held(moderation: Moderation, roles: RoleSet, author: Person) -> bool {
-        let record = note(author, &[Person::Alice]);
-        let (rules, standing) = (rules(moderation), Standing::Master);
-        is_held(&rules, roles, record.view(), standing, |_, _| false)
-    }
-
     #[test]
     fn each_setting_holds_what_it_says_and_of_the_inbox_alone() {
-        let (off, strangers, all) = (
+        use ReadAccess::{AuthorAndTagged, AuthorOnly, Everybody};
+        let settings = [
             Moderation::Off,
             Moderation::HoldStrangers,
             Moderation::HoldAll,
-        );
-        for (stored, author, expected) in [
-            (&[Role::Inbox][..], Person::Stranger, [false, true, true]),
-            (&[Role::Inbox], Person::Bob, [false, false, true]),
-            (&[Role::Inbox, Role::Outbox], Person::Bob, [false; 3]),
+        ];
+        let all = &Role::ALL[..];
+        let inbox = &[Role::Inbox][..];
+        for (configured, author, access, to, expected) in [
+            (all, Person::Stranger, Everybody, true, [false, true, true]),
             (
-                &[Role::Inbox, Role::Application],
+                inbox,
                 Person::Stranger,
+                Everybody,
+                true,
                 [false, true, true],
             ),
-            (&[Role::Outbox], Person::Bob, [false; 3]),
-            (&[Role::Encryption], Person::Stranger, [false; 3]),
-            (&[Role::Application], Person::Stranger, [false; 3]),
+            (inbox, Person::Bob, Everybody, true, [false, false, true]),
+            (all, Person::Bob, Everybody, true, [false; 3]),
+            (all, Person::Bob, Everybody, false, [false; 3]),
+            (all, Person::Stranger, Everybody, false, [false; 3]),
+            (all, Person::Stranger, AuthorAndTagged, true, [false; 3]),
+            (all, Person::Bob, AuthorOnly, true, [false; 3]),
+            (
+                &[Role::Application],
+                Person::Stranger,
+                Everybody,
+                true,
+                [false; 3],
+            ),
         ] {
-            let stored = roles(stored);
-            let found = [off, strangers, all].map(|setting| held(setting, stored, author));
-            assert_eq!(found, expected, "{author:?} in {stored}");
+            let to: &[Person] = if to { &[Person::Alice] } else { &[] };
+            let record = Draft::by(author, access).of_app(APP).to(to).record();
+            let found = settings.map(|setting| {
+                let (rules, standing) = (rules(setting), Standing::Master);
+                let roles = roles(configured);
+                is_held(&rules, roles, record.view(), standing, |_, _| false)
+            });
+            assert_eq!(found, expected, "{author:?} {access:?} in {configured:?}");
         }
+    }
+
+    #[test]
+    fn what_the_configured_inbox_claims_is_held_whatever_role_takes_it_while_the_inbox_is_shut() {
+        let rules = rules(Moderation::HoldStrangers);
+        let record = Draft::by(Person::Stranger, ReadAccess::Everybody).of_app(APP);
+        let record = record.to(&[Person::Alice]).record();
+        let gate = Gate::closed(RoleSet::ALL, "UNKNOWN", testing::NOW);
+        let anybody = testing::anonymous_submitter();
+        let submitter = testing::bound(anybody, Role::Application);
+        let standing = Standing::Unknown;
+        let taken = admit(&rules, gate.roles(), record.view(), &submitter, standing);
+        assert_eq!(taken, Ok(RoleSet::of(Role::Application)));
+        let configured = gate.roles().configured;
+        assert!(is_held(
+            &rules,
+            configured,
+            record.view(),
+            standing,
+            |_, _| false
+        ));
     }
 
     #[test]

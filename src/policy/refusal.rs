@@ -61,15 +61,15 @@ impl Refusal {
 /// What is said to the submitter of a record that is here already, or in place of which a newer
 /// one is here. `visible` is the gate's answer for that stored record and this submitter.
 ///
-/// Someone who may not see the stored record is told what would be said if it were not here.
+/// Someone who may not see the stored record is told `if_new`, what would be said if it were not here.
 ///
 /// # Source
 /// `mosaic-wire.md` section 10, "what a record must not reveal".
 #[must_use]
-pub const fn already_here(visible: bool) -> ResultCode {
+pub const fn already_here(visible: bool, if_new: ResultCode) -> ResultCode {
     if visible {
         ResultCode::Duplicate
     } else {
-        ResultCode::Accepted
+        if_new
     }
 }

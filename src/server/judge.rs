@@ -10,7 +10,7 @@ use crate::net::Reply;
 use crate::policy::{
     Facts, Gate, LiveRules, Reader, Submitter, admit, already_here, is_held, visible,
 };
-use crate::store::{Charge, Entry, Judge, Judgement, Outcome, Vouched};
+use crate::store::{Charge, Entry, Judge, Judgement, Kept, Outcome, Vouched};
 use crate::wire::{Kind, Record, RecordRef, ResultCode, Timestamp};
 
 /// What travels with a record from the network to the log and back.
@@ -53,8 +53,16 @@ impl RoleJudge {
             .speaks_for(&signer, &author, record.timestamp(), known.received)
     }
 
-    /// What is said to a submitter of something that is here already, or too late.
-    fn already_here(&self, submission: &Submission, entry: &Entry) -> ResultCode {
+    /// Whether a record that is here is its author's word by now.
+    fn is_vouched_now(&self, known: &Entry) -> bool {
+        matches!(
+            self.vouched_now(known),
+            Some(Vouched::Master | Vouched::Subkey)
+        )
+    }
+
+    /// Whether the submitter may learn of what keeps the submission out.
+    fn sees(&self, submission: &Submission, Kept { entry, .. }: &Kept) -> bool {
         let Submitter {
             peer,
             master,
@@ -74,23 +82,24 @@ impl RoleJudge {
             standing: self.standing(entry),
         };
         let open = submission.gate.open();
-        already_here(visible(&self.rules.now(), open, &facts, &reader))
+        visible(&self.rules.now(), open, &facts, &reader)
     }
 
     fn result(&self, submission: &Submission, outcome: &Outcome) -> ResultCode {
         match outcome {
+            Outcome::Stored(_) => ResultCode::Accepted,
             // Whoever sends again what an operator took out is not told so.
-            Outcome::Stored(_) | Outcome::Removed => ResultCode::Accepted,
-            Outcome::Duplicate(entry) | Outcome::Older(entry) => {
-                self.already_here(submission, entry)
+            Outcome::Removed { fits } => as_if_new(submission, *fits),
+            Outcome::Duplicate(kept) | Outcome::Older(kept) => {
+                let if_new = as_if_new(submission, kept.fits);
+                already_here(self.sees(submission, kept), if_new)
             }
+            Outcome::Stays(kept) if self.sees(submission, kept) => ResultCode::Unauthorized,
+            Outcome::Stays(kept) => as_if_new(submission, kept.fits),
             Outcome::Announced(0) => ResultCode::NoConsumers,
             Outcome::Announced(_) => ResultCode::Accepted,
             Outcome::Refused(code) => *code,
-            Outcome::OverQuota => *submission
-                .over_quota
-                .get()
-                .unwrap_or(&ResultCode::TemporaryError),
+            Outcome::OverQuota => as_if_new(submission, false),
             Outcome::NoSpace | Outcome::Halted => ResultCode::TemporaryError,
         }
     }
@@ -110,12 +119,14 @@ impl Judge for RoleJudge {
             .directory
             .speaks_for(&signer, &author, record.timestamp(), received);
         let submitter = self.resolved(&context.submitter);
-        let roles = context.gate.roles();
+        let gate = context.gate.roles();
         let rules = self.rules.now();
-        match admit(&rules, roles, record, &submitter, standing) {
+        match admit(&rules, gate, record, &submitter, standing) {
             Ok(roles) => {
-                let knows = |user: &_, writer: &_| self.acquaintances.knows(user, writer);
-                let held = is_held(&rules, roles, record, standing, knows);
+                let is_theirs = |known: &Entry| self.is_vouched_now(known);
+                let knows =
+                    |user: &_, writer: &_| self.acquaintances.knows(user, writer, &is_theirs);
+                let held = is_held(&rules, gate.configured, record, standing, knows);
                 let charges = self.users.charges(record, roles, held);
                 // A context is judged once, and its record is not there any more when it is answered.
                 let over_quota = over_quota(&charges, &submitter);
@@ -148,10 +159,23 @@ impl Judge for RoleJudge {
         if record.view().kind() == Kind::KEY_SCHEDULE {
             self.directory.learn(record);
         }
-        self.acquaintances.stored(record, &*self.users);
+        let (signer, author) = (record.view().signer(), record.view().author());
+        let dated = record.view().timestamp();
+        // It came in at this moment, or later than any other: a key that is revoked from some moment on
+        // speaks no more.
+        let standing = self
+            .directory
+            .speaks_for(&signer, &author, dated, Timestamp::MAX);
+        if vouched(standing) != Vouched::Unknown {
+            self.acquaintances.stored(record, &*self.users);
+        }
     }
 
     fn publish(&mut self, entries: &[Arc<Entry>]) {
+        let records = entries.iter().map(|entry| entry.record.view());
+        for schedule in records.filter(|record| record.kind() == Kind::KEY_SCHEDULE) {
+            self.acquaintances.forget(&schedule.author());
+        }
         self.fanout.publish(entries);
     }
 
@@ -167,6 +191,15 @@ impl Judge for RoleJudge {
         let result = self.result(&context, &outcome);
         context.reply.send(result);
     }
+}
+
+/// What is said of a record that is new here, and within the quotas or not.
+fn as_if_new(submission: &Submission, fits: bool) -> ResultCode {
+    if fits {
+        return ResultCode::Accepted;
+    }
+    let over_quota = submission.over_quota.get();
+    *over_quota.unwrap_or(&ResultCode::TemporaryError)
 }
 
 /// What is said where a record does not fit into what those may have for whom it counts.

@@ -88,6 +88,16 @@ pub enum Judgement {
     Refuse(ResultCode),
 }
 
+/// What is in the log already, because of which a submission was not stored.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// What is there.
+    pub entry: Arc<Entry>,
+    /// Whether the submission would have been within the quotas, had nothing been there. Whoever may not
+    /// learn of the entry must get the answer of that case.
+    pub fits: bool,
+}
+
 /// How a submission ended.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -95,14 +105,20 @@ pub enum Outcome {
     /// place before, under fewer roles.
     Stored(Seq),
     /// The same record is in the log already, under every role it was to go to; or it was to be
-    /// held, and is not. It may be held itself.
-    Duplicate(Arc<Entry>),
+    /// held, and is not; or it is held, and its submission lets it in under some of its roles only.
+    Duplicate(Kept),
     /// A record that replaces it, this one, is in the log already.
-    Older(Arc<Entry>),
+    Older(Kept),
+    /// It is newer than this one, which is at its address, but nobody vouches for its signer, who is
+    /// not this one's: so this one stays.
+    Stays(Kept),
     /// Somebody for whom it would count has as much as they may.
     OverQuota,
     /// An operator took this record out of the store, and it does not come back.
-    Removed,
+    Removed {
+        /// Whether it would have been within the quotas, had it been new.
+        fits: bool,
+    },
     /// It is ephemeral and was given to that many subscribers.
     Announced(usize),
     /// It was turned away with this code.

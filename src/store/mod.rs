@@ -63,7 +63,7 @@ pub use budget::PageBudget;
 pub use check::{Inspect, Pass, Problem, Progress, Report};
 pub use counts::{Counts, RoleCount};
 pub use cursor::Cursor;
-pub use entry::{Entry, Judgement, Outcome, Vouched};
+pub use entry::{Entry, Judgement, Kept, Outcome, Vouched};
 pub use error::{Damage, EngineError, StoreError};
 pub use keys::Table;
 pub use options::StoreOptions;

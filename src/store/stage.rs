@@ -7,16 +7,16 @@ use std::{
 
 use super::{
     act::ActBody,
-    entry::{Entry, Outcome, Vouched},
+    entry::{Entry, Kept, Outcome, Vouched},
     error::{Damage, StoreError},
     keys::{Hit, IndexKey, Run, SEQ_MAX, Table},
     record_format::{self, Header, LogEntry},
-    usage::{self, Accounts, Charge},
+    usage::{self, Accounts, Charge, Quota},
     view::{Keys, Order, View},
 };
 use crate::{
     base::{Seq, limits},
-    wire::{Address, Duplicates, PublicKey, RecordId, RecordRef, ResultCode, Timestamp},
+    wire::{Address, Duplicates, PublicKey, RecordId, RecordRef, Timestamp},
 };
 
 /// The entries of one batch, in the order of the log.
@@ -137,13 +137,15 @@ impl<'v> Stage<'v> {
     ///
     /// A record that is here already, but not under all the roles it is offered for, moves to a new
     /// place: there it has the roles of both, and the better of what vouches for its signer. So does
-    /// one that was held and comes again to be stored at once. What is to be held adds nothing to a
-    /// record that is not.
+    /// one that was held and comes again to be stored at once, under all the roles that it has: let in
+    /// by one of them, it would come out under the others, which it was held for. What is to be held
+    /// adds nothing to a record that is not.
     ///
     /// A held record replaces nothing, and nothing replaces it.
     ///
     /// [`Outcome::Stored`] is a promise for the time after the batch is written. Free space comes
-    /// before everything else, so that a full disk does not tell what is here.
+    /// before everything else, so that a full disk does not tell what is here. Nor do full accounts: what
+    /// comes again counts as if it were new, and of what is kept out it is told whether it would fit.
     ///
     /// # Source
     /// `mosaic-wire.md` sections 3 and 10: an address of a replaceable kind serves its latest
@@ -163,18 +165,25 @@ impl<'v> Stage<'v> {
         if let Some(known) = self.find_id(&record.id())? {
             let theirs = known.entry();
             let is_release = theirs.held && !entry.held;
-            let adds_nothing = theirs.roles.union(entry.roles) == theirs.roles;
-            if (adds_nothing && !is_release) || (entry.held && !theirs.held) {
-                return Ok(Outcome::Duplicate(Arc::clone(theirs)));
+            let all = theirs.roles.union(entry.roles);
+            let is_kept = match (theirs.held, entry.held) {
+                (true, false) => all != entry.roles,
+                (false, true) => true,
+                (true, true) | (false, false) => all == theirs.roles,
+            };
+            if is_kept {
+                let theirs = Arc::clone(theirs);
+                return Ok(Outcome::Duplicate(self.kept(theirs, entry, charges)?));
             }
             let entry = Arc::new(united(theirs, entry));
             if is_release {
                 return self.admit(&entry, Some(known), charges, vouched_now);
             }
-            return self.take(&entry, vec![known], charges);
+            return self.take(&entry, (Some(known), None), charges);
         }
         if self.is_removed(&record.id())? {
-            return Ok(Outcome::Removed);
+            let fits = self.is_within(entry, None, charges)?;
+            return Ok(Outcome::Removed { fits });
         }
         self.admit(entry, None, charges, vouched_now)
     }
@@ -194,11 +203,11 @@ impl<'v> Stage<'v> {
         };
         if let Some(current) = current.as_ref().map(Place::entry)
             && let Some(vouched) = vouched_now(current)
-            && let Some(refusal) = stays(current, vouched, entry)
+            && let Some(why) = stays(current, vouched, entry)
         {
-            return Ok(refusal);
+            return Ok(why(self.kept(Arc::clone(current), entry, charges)?));
         }
-        self.take(entry, known.into_iter().chain(current).collect(), charges)
+        self.take(entry, (known, current), charges)
     }
 
     /// Takes a registration into the batch; false without space.
@@ -288,14 +297,16 @@ impl<'v> Stage<'v> {
         Ok(seq)
     }
 
-    /// Puts an entry behind the last one, in place of `old`, unless somebody has too much.
+    /// Puts an entry behind the last one, unless somebody has too much: in place of the same record as it
+    /// was `known` before, and of what was the `current` one of its address.
     fn take(
         &mut self,
         entry: &Arc<Entry>,
-        old: Vec<Place>,
+        (known, current): (Option<Place>, Option<Place>),
         charges: &[Charge],
     ) -> Result<Outcome, StoreError> {
-        if !self.is_within(entry, &old, charges)? {
+        let replaced = current.as_ref().map(|place| &**place.entry());
+        if !self.is_within(entry, replaced, charges)? {
             return Ok(Outcome::OverQuota);
         }
         let seq = self.claim(entry.received)?;
@@ -303,18 +314,32 @@ impl<'v> Stage<'v> {
             entry.seq, seq,
             "an entry is made for the place it is offered"
         );
-        for old in old {
+        for old in known.into_iter().chain(current) {
             self.replace(old, seq)?;
         }
         self.put(entry)?;
         Ok(Outcome::Stored(seq))
     }
 
-    /// Whether everybody for whom `entry` counts may have it in place of `old`.
+    /// What is said of an entry that keeps another one out.
+    fn kept(
+        &mut self,
+        kept: Arc<Entry>,
+        offered: &Entry,
+        charges: &[Charge],
+    ) -> Result<Kept, StoreError> {
+        Ok(Kept {
+            entry: kept,
+            fits: self.is_within(offered, None, charges)?,
+        })
+    }
+
+    /// Whether everybody for whom `entry` counts may have it, in place of `replaced`. Nothing is read
+    /// where there are no bounds.
     fn is_within(
         &mut self,
         entry: &Entry,
-        old: &[Place],
+        replaced: Option<&Entry>,
         charges: &[Charge],
     ) -> Result<bool, StoreError> {
         for Charge {
@@ -327,12 +352,14 @@ impl<'v> Stage<'v> {
                 let mut charged = entry.charged.iter();
                 charged.any(|it| it.user == *user && it.account == *account)
             };
-            if !is_charged(entry) {
+            if *quota == Quota::UNBOUNDED || !is_charged(entry) {
                 continue;
             }
             let before = self.accounts.of(self.view, user)?.of(*account);
-            let left = old.iter().map(Place::entry).filter(|old| is_charged(old));
-            let left = left.fold(before, |left, old| left.minus(old.record.bytes().len()));
+            let left = match replaced.filter(|old| is_charged(old)) {
+                Some(old) => before.minus(old.record.bytes().len()),
+                None => before,
+            };
             if left.plus(entry.record.bytes().len()).passes(*quota, before) {
                 return Ok(false);
             }
@@ -497,7 +524,7 @@ fn is_replaceable(entry: &Entry) -> bool {
 ///
 /// A vouched signer goes before one of whom nothing is known, whatever the order of their records:
 /// otherwise a forged record from the far future held the address for ever.
-fn stays(known: &Arc<Entry>, vouched: Vouched, entry: &Entry) -> Option<Outcome> {
+fn stays(known: &Entry, vouched: Vouched, entry: &Entry) -> Option<fn(Kept) -> Outcome> {
     let (theirs, ours) = (known.record.view(), entry.record.view());
     let is_other_signer = theirs.signer() != ours.signer();
     let is_vouched = entry.vouched != Vouched::Unknown;
@@ -506,9 +533,9 @@ fn stays(known: &Arc<Entry>, vouched: Vouched, entry: &Entry) -> Option<Outcome>
     }
     // An ID starts with the timestamp, so this order is the rule for equal ones too.
     if ours.id() < theirs.id() {
-        return Some(Outcome::Older(Arc::clone(known)));
+        return Some(Outcome::Older);
     }
-    (is_other_signer && !is_vouched).then_some(Outcome::Refused(ResultCode::Unauthorized))
+    (is_other_signer && !is_vouched).then_some(Outcome::Stays)
 }
 
 /// The entry of a record that is here as `known` and comes again as `again`.

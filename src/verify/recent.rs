@@ -58,6 +58,13 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
         }
     }
 
+    /// Forgets the keys that are not to be kept. Takes a look at each.
+    pub(crate) fn retain(&mut self, is_kept: impl Fn(&K) -> bool) {
+        self.old.retain(|key, _| is_kept(key));
+        self.young.retain(|key, _| is_kept(key));
+        self.young_weight = self.young.values().map(|entry| entry.weight).sum();
+    }
+
     /// Puts in an entry whose key is in neither half.
     fn insert_entry(&mut self, key: K, entry: Weighed<V>) {
         if entry.weight > self.half {
@@ -96,6 +103,10 @@ mod tests {
             recent.insert(key, key, weight);
             recent.get(&(key / 2));
             recent.insert(key - key % 3, key, 2);
+            if key % 50 == 0 {
+                recent.retain(|key| key % 2 == 0);
+                assert_eq!(recent.get(&(key + 1 - key % 2)), None);
+            }
             let halves = recent.young.values().chain(recent.old.values());
             assert!(halves.map(|entry| entry.weight).sum::<usize>() <= 16);
             let young: usize = recent.young.values().map(|entry| entry.weight).sum();

@@ -16,10 +16,11 @@ use crate::wire::{FilterBuilder, PublicKey, Record, TagsBuilder};
 ///
 /// A user knows a writer whom a record of the user's that is stored here notifies, or of whom the
 /// operator once released a record to the user. Replies and mentions count as far as they notify:
-/// that tag is what brings a record to its reader, so whoever answers somebody sets it.
+/// that tag is what brings a record to its reader, so whoever answers somebody sets it. The record has
+/// to be the user's word: its signer is known to be the user's, and not revoked by now.
 ///
 /// Answers are kept at hand, a bounded number of them; what is stored or released meanwhile
-/// corrects them. To find one anew costs a look at one value of the state, and one into the index of
+/// corrects them, and those of a user are forgotten when a key schedule of the user comes in. To find one anew costs a look at one value of the state, and one into the index of
 /// the tag, of at most [`limits::MODERATION_SCAN_MAX_RECORDS`] records.
 pub(in crate::server) struct Acquaintances {
     store: Store,
@@ -39,12 +40,19 @@ impl Acquaintances {
 
     /// Whether `writer` is no stranger to `user`. May read the store. Where that fails, that is
     /// traced, and they are strangers: then an operator looks at the record.
-    pub(in crate::server) fn knows(&self, user: &PublicKey, writer: &PublicKey) -> bool {
+    ///
+    /// `is_theirs` says whether a stored record is the word of its author by now.
+    pub(in crate::server) fn knows(
+        &self,
+        user: &PublicKey,
+        writer: &PublicKey,
+        is_theirs: &dyn Fn(&Entry) -> bool,
+    ) -> bool {
         let pair = (*user, *writer);
         if let Some(answer) = self.answers().get(&pair) {
             return *answer;
         }
-        match self.find(user, writer) {
+        match self.find(user, writer, is_theirs) {
             Ok(found) => {
                 self.answers().insert(pair, found, 1);
                 found
@@ -56,7 +64,8 @@ impl Acquaintances {
         }
     }
 
-    /// Takes note of a record that is stored from now on: its author knows whom it notifies.
+    /// Takes note of a record that is stored from now on, and signed by a key of its author: the author
+    /// knows whom it notifies.
     pub(in crate::server) fn stored(&self, record: &Record, served: &dyn Served) {
         let record = record.view();
         let author = record.author();
@@ -80,7 +89,17 @@ impl Acquaintances {
         }
     }
 
-    fn find(&self, user: &PublicKey, writer: &PublicKey) -> Result<bool, StoreError> {
+    /// Finds anew from here on whom `user` knows: which keys speak for the user may have changed.
+    pub(in crate::server) fn forget(&self, user: &PublicKey) {
+        self.answers().retain(|(whose, _)| whose != user);
+    }
+
+    fn find(
+        &self,
+        user: &PublicKey,
+        writer: &PublicKey,
+        is_theirs: &dyn Fn(&Entry) -> bool,
+    ) -> Result<bool, StoreError> {
         let released = self
             .store
             .state_value(StateTable::Setting, &key_of(user, writer))?;
@@ -99,8 +118,9 @@ impl Acquaintances {
             rows: 1,
             ..PageBudget::default()
         };
+        let counts = |entry: &Entry| !entry.held && is_theirs(entry);
         for _ in 0..limits::MODERATION_SCAN_MAX_PAGES {
-            let page = self.store.page(&mut cursor, &|entry| !entry.held, budget)?;
+            let page = self.store.page(&mut cursor, &counts, budget)?;
             if !page.entries.is_empty() {
                 return Ok(true);
             }

@@ -15,18 +15,18 @@ use crate::store::{
 };
 use crate::wire::{ReadAccess, Record, RecordRef, Timestamp};
 
-/// Stores everything, for Alice.
+/// Stores everything, for Alice: held or not, and vouched for as it is told.
 struct Keeper;
 
 impl Judge for Keeper {
-    type Context = (bool, mpsc::Sender<()>);
+    type Context = Told;
 
     fn judge(&mut self, _: RecordRef<'_>, context: &Self::Context, _: Timestamp) -> Judgement {
         Judgement::Store {
             roles: RoleSet::of(Role::Inbox),
-            vouched: Vouched::Master,
+            vouched: context.vouched,
             submitter: None,
-            held: context.0,
+            held: context.held,
             charges: vec![Charge {
                 user: Person::Alice.key(),
                 account: Account::Delivered,
@@ -44,13 +44,21 @@ impl Judge for Keeper {
     }
 
     fn reply(&mut self, context: Self::Context, _: Outcome) {
-        context.1.send(()).unwrap();
+        context.done.send(()).unwrap();
     }
+}
+
+/// What becomes of a record.
+#[derive(Debug)]
+struct Told {
+    held: bool,
+    vouched: Vouched,
+    done: mpsc::Sender<()>,
 }
 
 struct Fixture {
     store: Store,
-    writer: Writer<(bool, mpsc::Sender<()>)>,
+    writer: Writer<Told>,
     served: Arc<dyn Served>,
     _folder: TempDir,
 }
@@ -72,15 +80,28 @@ impl Fixture {
     }
 
     fn put(&self, record: &Record, held: bool) {
+        self.put_as(record, held, Vouched::Master);
+    }
+
+    fn put_as(&self, record: &Record, held: bool, vouched: Vouched) {
         let (done, stored) = mpsc::channel();
-        self.writer.submit(record.clone(), (held, done)).unwrap();
+        let told = Told {
+            held,
+            vouched,
+            done,
+        };
+        self.writer.submit(record.clone(), told).unwrap();
         stored.recv().unwrap();
     }
 
     fn knows(&self, user: Person, writer: Person) -> bool {
         let fresh = Acquaintances::new(self.store.clone());
-        fresh.knows(&user.key(), &writer.key())
+        fresh.knows(&user.key(), &writer.key(), &is_vouched)
     }
+}
+
+fn is_vouched(entry: &Entry) -> bool {
+    entry.vouched != Vouched::Unknown
 }
 
 fn note(author: Person, to: Person) -> Record {
@@ -112,7 +133,8 @@ fn what_is_held_makes_nobody_acquainted() {
 fn an_answer_that_is_kept_is_corrected_by_what_is_stored_later() {
     let fixture = Fixture::new();
     let acquaintances = Acquaintances::new(fixture.store.clone());
-    let knows = |writer: Person| acquaintances.knows(&Person::Alice.key(), &writer.key());
+    let knows =
+        |writer: Person| acquaintances.knows(&Person::Alice.key(), &writer.key(), &is_vouched);
     assert!(!knows(Person::Friend) && !knows(Person::Stranger));
     acquaintances.stored(&note(Person::Alice, Person::Friend), &*fixture.served);
     assert!(knows(Person::Friend));
@@ -130,7 +152,7 @@ fn a_release_makes_the_writer_known_to_those_it_was_released_to_and_that_is_kept
     let record = note(Person::Stranger, Person::Alice);
     fixture.put(&record, true);
     let entry = fixture.store.held(None, 10).unwrap().remove(0);
-    assert!(!acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key()));
+    assert!(!acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key(), &is_vouched));
     let state = changes_of([&*entry, &*entry]);
     assert_eq!(state.len(), 1, "each pair once");
     let acted = fixture.writer.act(Act {
@@ -144,7 +166,7 @@ fn a_release_makes_the_writer_known_to_those_it_was_released_to_and_that_is_kept
     );
     assert!(!fixture.knows(Person::Bob, Person::Stranger));
     acquaintances.released([&*entry]);
-    assert!(acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key()));
+    assert!(acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key(), &is_vouched));
 }
 
 #[test]
@@ -158,4 +180,37 @@ fn nobody_is_known_by_a_name_above_the_signature_of_another_key() {
     };
     // The same key signed here, so the pair is the same; what counts is whose word it is taken for.
     assert_eq!(changes_of([&forged]), changes_of([&*entry]));
+}
+
+#[test]
+fn a_record_in_a_users_name_that_is_not_their_word_makes_nobody_acquainted() {
+    let fixture = Fixture::new();
+    let note = |bytes| {
+        let note = Draft::by(Person::Alice, ReadAccess::Everybody).payload_bytes(bytes);
+        note.to(&[Person::Friend]).record()
+    };
+    fixture.put_as(&note(1), false, Vouched::Unknown);
+    assert!(!fixture.knows(Person::Alice, Person::Friend), "forged");
+    fixture.put(&note(2), false);
+    assert!(fixture.knows(Person::Alice, Person::Friend));
+}
+
+#[test]
+fn what_is_kept_of_a_user_is_found_anew_once_their_keys_have_changed() {
+    let fixture = Fixture::new();
+    fixture.put(&note(Person::Alice, Person::Friend), false);
+    fixture.put(&note(Person::Bob, Person::Friend), false);
+    let acquaintances = Acquaintances::new(fixture.store.clone());
+    let friend = Person::Friend.key();
+    let knows = |user: Person, is_theirs| acquaintances.knows(&user.key(), &friend, &|_| is_theirs);
+    for user in [Person::Alice, Person::Bob] {
+        assert!(knows(user, true));
+        assert!(knows(user, false), "it is kept");
+    }
+    acquaintances.forget(&Person::Alice.key());
+    assert!(
+        !knows(Person::Alice, false),
+        "what spoke for her is revoked"
+    );
+    assert!(knows(Person::Bob, false));
 }

@@ -94,13 +94,13 @@ fn a_held_record_comes_again_as_a_duplicate_and_without_moderation_is_let_in() {
     scene.keep_held(&held);
     again(true);
     let outcome = scene.put(&held);
-    assert!(matches!(outcome, Outcome::Duplicate(entry) if entry.held));
+    assert!(matches!(outcome, Outcome::Duplicate(kept) if kept.entry.held));
     again(false);
     assert_eq!(scene.keep(&held), Seq::new(2));
     assert_eq!(stored(&scene, &held), Some((Seq::new(2), false)));
     again(true);
     let outcome = scene.put(&held);
-    assert!(matches!(outcome, Outcome::Duplicate(entry) if !entry.held));
+    assert!(matches!(outcome, Outcome::Duplicate(kept) if !kept.entry.held));
     // What would be held adds nothing to what is not, not even a role.
     scene.decide_all(Decision {
         roles: Some(RoleSet::of(Role::Inbox)),
@@ -110,6 +110,33 @@ fn a_held_record_comes_again_as_a_duplicate_and_without_moderation_is_let_in() {
     assert_eq!(name_of(&scene.put(&held)), "duplicate");
     let counts = scene.store.stats().unwrap().counts;
     assert_eq!((counts.records, counts.held, counts.gone), (1, 0, 1));
+    scene.assert_sound();
+}
+
+#[test]
+fn a_held_record_is_let_in_by_a_submission_under_all_its_roles_alone() {
+    let scene = Scene::new();
+    let record = record(1, kind(1, UNIQUE), 5);
+    let offer = |roles: &[Role], held| {
+        scene.decide_all(Decision {
+            roles: Some(roles.iter().copied().collect()),
+            held,
+            ..Decision::default()
+        });
+        name_of(&scene.put(&record))
+    };
+    let (inbox, application, outbox) = (Role::Inbox, Role::Application, Role::Outbox);
+    let is_held = || stored(&scene, &record).unwrap().1;
+    assert_eq!(offer(&[inbox], true), "stored");
+    for roles in [&[application][..], &[outbox, application]] {
+        assert_eq!(offer(roles, false), "duplicate", "{roles:?}");
+        assert!(is_held() && published(&scene).is_empty());
+    }
+    assert_eq!(offer(&[inbox, application], true), "stored", "a role more");
+    assert_eq!(offer(&[inbox], false), "duplicate", "it lacks one now");
+    assert!(is_held() && published(&scene).is_empty());
+    assert_eq!(offer(&[inbox, application, outbox], false), "stored");
+    assert!(!is_held());
     scene.assert_sound();
 }
 

@@ -3,7 +3,7 @@
 use super::support::{Decision, REPLACEABLE, Scene, UNIQUE, build, key, kind, name_of, record};
 use crate::{
     base::{Role, RoleSet, limits},
-    store::{Account, Amount, Charge, Quota, RecordChange, Removal, Usage},
+    store::{Account, Amount, Charge, Outcome, Quota, RecordChange, Removal, Usage},
     wire::{PublicKey, Record, TagsBuilder},
 };
 
@@ -196,9 +196,10 @@ fn a_record_that_gains_a_role_counts_for_more_and_never_for_too_many() {
     assert_eq!(offer(Role::Outbox, 2..4, quota(0, 0)), "over quota");
     assert_eq!(
         offer(Role::Outbox, 2..3, quota(1, 0)),
-        "stored",
-        "no more of it"
+        "over quota",
+        "as if it were new"
     );
+    assert_eq!(offer(Role::Outbox, 2..3, quota(2, u64::MAX)), "stored");
     let max = u8::try_from(limits::CHARGED_MAX).unwrap();
     assert_eq!(offer(Role::Application, 2..30, FREE), "stored");
     let charged: Vec<PublicKey> = (0..30)
@@ -209,4 +210,52 @@ fn a_record_that_gains_a_role_counts_for_more_and_never_for_too_many() {
     assert_eq!(charged, first);
     assert_eq!(usage(&scene, 0).delivered, amount(&[&known]));
     scene.reopen().assert_sound();
+}
+
+#[test]
+fn of_what_is_kept_out_it_is_told_whether_it_would_have_room_were_it_new() {
+    for (records_max, expected) in [(9, true), (1, false), (u64::MAX, true)] {
+        let offer = |scene: &Scene, record: &Record| {
+            scene.decide_all(Decision {
+                charges: vec![charge(1, Account::Delivered, quota(records_max, u64::MAX))],
+                ..Decision::default()
+            });
+            scene.put(record)
+        };
+        let scene = Scene::new();
+        let removed = sized(1, UNIQUE, 9);
+        assert_eq!(name_of(&offer(&scene, &removed)), "stored");
+        scene.change(vec![RecordChange::Remove {
+            id: removed.id(),
+            why: Removal::Deleted,
+        }]);
+        let current = sized(5, REPLACEABLE, 9);
+        assert_eq!(name_of(&offer(&scene, &current)), "stored");
+        let again = offer(&scene, &removed);
+        assert!(matches!(again, Outcome::Removed { fits } if fits == expected));
+        let newer = build(
+            1,
+            50,
+            kind(1, REPLACEABLE),
+            6,
+            1,
+            TagsBuilder::new(),
+            b"of another key",
+        );
+        for (record, name) in [
+            (&current, "duplicate"),
+            (&sized(4, REPLACEABLE, 9), "older"),
+            (&newer, "stays"),
+        ] {
+            let outcome = offer(&scene, record);
+            assert_eq!(name_of(&outcome), name);
+            let (Outcome::Duplicate(kept) | Outcome::Older(kept) | Outcome::Stays(kept)) = outcome
+            else {
+                panic!("{outcome:?}");
+            };
+            assert_eq!(kept.fits, expected, "{name} of at most {records_max}");
+            assert_eq!(kept.entry.record, current);
+        }
+        assert_eq!(usage(&scene, 1).delivered, amount(&[&current]));
+    }
 }

@@ -38,6 +38,9 @@ impl Model {
                 .any(|role| roles.contains(role) && !known.roles.contains(role));
             match (known.held, decision.held) {
                 (false, true) => return "duplicate",
+                (true, false) if !known.roles.iter().all(|it| roles.contains(it)) => {
+                    return "duplicate";
+                }
                 (true, false) => {}
                 _ if !gains => return "duplicate",
                 _ => takes_address = false,
@@ -49,8 +52,7 @@ impl Model {
         if let Some(refusal) = current.and_then(|current| Self::stays(current, record)) {
             return refusal;
         }
-        let old: Vec<_> = known.into_iter().chain(current).collect();
-        if self.is_within(record, decision, &old) {
+        if self.is_within(record, decision, current) {
             "stored"
         } else {
             "over quota"
@@ -66,14 +68,20 @@ impl Model {
         if theirs.signer() != ours.signer() {
             match (is_stranger(theirs.signer()), is_stranger(ours.signer())) {
                 (true, false) => return None,
-                (_, true) if !is_older => return Some("refused"),
+                (_, true) if !is_older => return Some("stays"),
                 _ => {}
             }
         }
         is_older.then_some("older")
     }
 
-    fn is_within(&self, record: &Record, decision: &Decision, old: &[&Arc<Entry>]) -> bool {
+    /// Whether a record that is new here has room, in place of the one that it replaces.
+    pub(super) fn is_within(
+        &self,
+        record: &Record,
+        decision: &Decision,
+        replaced: Option<&Arc<Entry>>,
+    ) -> bool {
         let size = |entry: &Entry| entry.record.bytes().len() as u64;
         decision.charges.iter().all(|charge| {
             let is_charged = |entry: &&Arc<Entry>| {
@@ -82,7 +90,7 @@ impl Model {
             };
             let has: Vec<_> = self.live.iter().filter(is_charged).collect();
             let bytes: u64 = has.iter().map(|entry| size(entry)).sum();
-            let left: Vec<_> = old.iter().copied().filter(is_charged).collect();
+            let left: Vec<_> = replaced.into_iter().filter(is_charged).collect();
             let left_bytes: u64 = left.iter().map(|entry| size(entry)).sum();
             let records_after = (has.len() - left.len() + 1) as u64;
             let bytes_after = bytes - left_bytes + record.bytes().len() as u64;

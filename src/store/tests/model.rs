@@ -152,9 +152,16 @@ fn submit(scene: &Scene, model: &mut Model, dice: &mut Dice, batch: &[Record]) {
                 assert_eq!(entry.held, decision.held);
                 model.add(&entry);
             }
-            Outcome::Duplicate(known) => assert_eq!(known.record, *record),
-            Outcome::Older(known) => {
-                assert_eq!(known.seq, model.current(record).unwrap().seq);
+            Outcome::Duplicate(known) => {
+                assert_eq!(known.entry.record, *record);
+                assert_eq!(known.fits, model.is_within(record, decision, None));
+            }
+            Outcome::Removed { fits } => {
+                assert_eq!(fits, model.is_within(record, decision, None));
+            }
+            Outcome::Older(known) | Outcome::Stays(known) => {
+                assert_eq!(known.fits, model.is_within(record, decision, None));
+                assert_eq!(known.entry.seq, model.current(record).unwrap().seq);
             }
             _ => {}
         }

@@ -29,7 +29,7 @@ fn a_vouched_signer_replaces_what_an_unknown_other_key_signed_whatever_their_ord
         };
         let scene = Scene::new();
         let order = [&far_future, &subkey, &far_future, &master, &subkey].map(Clone::clone);
-        let expected = ["stored", "stored", "refused", "stored", "older"];
+        let expected = ["stored", "stored", "stays", "stored", "older"];
         assert_eq!(put(&scene, &order), expected, "together: {together}");
         let older = [make(50, 1), make(51, 1)];
         assert_eq!(put(&scene, &older), ["older", "older"]);

@@ -213,10 +213,11 @@ pub(super) fn name_of(outcome: &Outcome) -> &'static str {
         Outcome::Stored(_) => "stored",
         Outcome::Duplicate(_) => "duplicate",
         Outcome::Older(_) => "older",
+        Outcome::Stays(_) => "stays",
         Outcome::Announced(_) => "announced",
         Outcome::Refused(_) => "refused",
         Outcome::OverQuota => "over quota",
-        Outcome::Removed => "removed",
+        Outcome::Removed { .. } => "removed",
         Outcome::NoSpace => "no space",
         Outcome::Halted => "halted",
     }

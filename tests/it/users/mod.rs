@@ -15,6 +15,7 @@ use crate::support::{all, key};
 
 mod moderation;
 mod office;
+mod unseen;
 
 /// Replaceable, for everybody, of the example application.
 const REPLACEABLE: u64 = 0x0000_0063_000b_001e;

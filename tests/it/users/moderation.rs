@@ -1,16 +1,18 @@
 //! Records that wait for the operator: nobody learns of them, and what is released arrives once.
 
 use bytes::Bytes;
+use mosaicd::base::Role;
 use mosaicd::client::{Item, RawStream};
 use mosaicd::server::{HeldRecord, ModerationDesk};
 use mosaicd::wire::{
-    ClientMessage, EXTENSION_APP, FilterBuilder, Kind, QueryId, Record, RecordBuilder, RecordId,
-    Reference, ResultCode, SecretKey, ServerMessage, TagsBuilder, Timestamp,
+    AdminValue, ClientMessage, EXTENSION_APP, FilterBuilder, KeyMarker, Kind, QueryId, Record,
+    RecordBuilder, RecordId, Reference, ResultCode, SecretKey, ServerMessage, TagsBuilder,
+    Timestamp,
 };
 use tokio::time::timeout;
 
-use super::note_to;
 use super::office::{Office, operator, submit};
+use super::{note_to, schedule};
 use crate::support::{PATIENCE, all, key};
 
 const ASK: QueryId = QueryId(7);
@@ -275,5 +277,103 @@ async fn where_everything_waits_private_records_and_the_outbox_do_not() {
         .unwrap();
     let found = all(by_ann.query(by_friend, 0).await.unwrap()).await;
     assert_eq!(found, [private]);
+    office.stop().await;
+}
+
+/// For everybody, unique, of the example application.
+const IN_APPLICATION: u64 = 0x0000_0063_000b_001c;
+
+async fn set_inbox(office: &Office, call: &str) {
+    let stream = office.client(Some(&key(251))).await;
+    let stream = stream.operator().await.unwrap();
+    let role = ("role".to_owned(), AdminValue::from("inbox"));
+    let answer = stream.call(call, [role].into_iter().collect()).await;
+    answer.unwrap().rows().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_comes_in_by_no_other_role_while_the_inbox_is_shut_or_its_user_is_gone() {
+    let (ann, stranger) = (key(1), key(9));
+    let listed = format!("users.list=[\"{}\"]", ann.public());
+    let operators = format!("operators=[\"{}\"]", key(251).public());
+    let office = Office::start(&[
+        "users.mode=list",
+        &listed,
+        &operators,
+        "inbox.moderation=hold-strangers",
+        "application.ids=[99]",
+        "application.submit=anyone",
+    ])
+    .await;
+    let letter = |text: &str| {
+        RecordBuilder::new(Kind::new(IN_APPLICATION).unwrap(), key(9).public())
+            .tags(TagsBuilder::new().notify(key(1).public()))
+            .payload(text.to_owned())
+            .sign(&key(9))
+            .unwrap()
+    };
+    let assert_nobody_sees = async |when: &str| {
+        for reader in [Some(&ann), Some(&stranger), None] {
+            let reader = office.client(reader).await;
+            let filter = FilterBuilder::new().authors([stranger.public()]);
+            let found = reader.query(filter.build().unwrap(), 0).await.unwrap();
+            assert!(all(found).await.is_empty(), "{when}");
+        }
+    };
+    let (waiting, later) = (letter("waiting"), letter("later"));
+    let writer = office.client(Some(&stranger)).await;
+    assert_eq!(submit(&writer, &waiting).await, ResultCode::Accepted);
+    assert_eq!(held(&office).await.len(), 1);
+
+    set_inbox(&office, "role.close").await;
+    let bound = writer.open_role(Role::Application, None).await.unwrap();
+    for record in [&waiting, &later] {
+        assert_eq!(bound.submit(record).await.unwrap(), ResultCode::Accepted);
+        assert_nobody_sees("the inbox is shut").await;
+    }
+    assert_eq!(held(&office).await.len(), 2);
+    set_inbox(&office, "role.open").await;
+    assert_nobody_sees("it is open again").await;
+
+    let gone = ann.public();
+    let removed = office.users(move |desk| desk.remove_user(&operator(), gone));
+    removed.await.unwrap();
+    assert_eq!(submit(&writer, &waiting).await, ResultCode::Accepted);
+    assert_eq!(bound.submit(&waiting).await.unwrap(), ResultCode::Accepted);
+    assert_nobody_sees("its reader is no user").await;
+    assert_eq!(held(&office).await.len(), 2);
+    assert!(release(&office, waiting.id()).await.is_empty());
+    assert_eq!(submit(&writer, &waiting).await, ResultCode::Duplicate);
+    office.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_a_revoked_key_wrote_to_is_a_stranger_again() {
+    let (ann, device, friend) = (key(1), key(3), key(8));
+    let office = office("hold-strangers", &[&ann]).await;
+    let by_ann = office.client(Some(&ann)).await;
+    let by_device = RecordBuilder::new(Kind::MICROBLOG_ROOT, ann.public())
+        .tags(TagsBuilder::new().notify(friend.public()))
+        .sign(&device)
+        .unwrap();
+    let moment = Timestamp::from_nanos(1).unwrap();
+    let (active, revoked) = (KeyMarker::ActiveSigning, KeyMarker::Revoked(moment));
+    let active = schedule(&ann, &device, active);
+    for record in [&active, &by_device] {
+        assert_eq!(submit(&by_ann, record).await, ResultCode::Accepted);
+    }
+    let writer = office.client(Some(&friend)).await;
+    for (text, waits) in [("an answer", false), ("after it was revoked", true)] {
+        let answer = note_to(&friend, &ann, text);
+        assert_eq!(submit(&writer, &answer).await, ResultCode::Accepted);
+        assert_eq!(held(&office).await.len(), usize::from(waits), "{text}");
+        let revoked = schedule(&ann, &device, revoked);
+        assert_eq!(submit(&by_ann, &revoked).await, ResultCode::Accepted);
+    }
+    let office = office.restart(&[]).await;
+    let writer = office.client(Some(&friend)).await;
+    let third = note_to(&friend, &ann, "found in the store");
+    assert_eq!(submit(&writer, &third).await, ResultCode::Accepted);
+    assert_eq!(held(&office).await.len(), 2);
     office.stop().await;
 }
