@@ -149,17 +149,17 @@ impl<C: Carrier> Connection<C> {
             permit,
         } = entry;
         let arrival = Arc::new(arrival(&carrier, peer, &place, &shared));
+        let address = arrival.remote.ip();
         let requester = Requester::new(
-            peer,
+            (peer, address),
             Arc::clone(&shared.directory),
-            shared.readers.for_connection(arrival.remote.ip()),
+            shared.readers.for_connection(address),
         );
         let requester = Arc::new(requester);
         let toll = Toll::new(
             shared.admission().clone(),
             Arc::clone(&requester),
             Arc::clone(&arrival.settings),
-            arrival.remote.ip(),
         );
         Self {
             session: Arc::new(session::Connection::new(

@@ -1,6 +1,7 @@
 //! The way of a submission out of the network: how many may be under way, and how each is answered.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -29,6 +30,8 @@ pub struct SubmitJob {
     /// Who hands it in. Its master is what was last known here: whoever judges the record, in the
     /// order of the log, has to look again.
     pub submitter: Submitter,
+    /// Where they are.
+    pub from: IpAddr,
     /// The gate and the rules of the listener on which it came in. Whoever judges the record looks
     /// at the gate as it is at the moment of writing.
     pub settings: Arc<Settings>,

@@ -1,5 +1,7 @@
 //! Those who may become users: peers with a key that said HELLO, or that bring an invitation.
 
+use std::net::IpAddr;
+
 use super::ingest::Nowhere;
 use super::probing::Answers;
 use crate::identity::PeerKey;
@@ -7,18 +9,18 @@ use crate::wire::{Redeem, RedeemResult, ResultCode};
 
 /// Makes users of peers.
 pub trait Newcomers: Send + Sync {
-    /// Takes note that a peer said HELLO which proved to hold that key: where registration is open,
-    /// this registers it. Not of the handshake alone, which also comes of those who speak another
+    /// Takes note that a peer at the address `from` said HELLO which proved to hold that key: where
+    /// registration is open, this registers it. Not of the handshake alone, which also comes of those who speak another
     /// protocol, or nothing at all.
     ///
     /// Called on an async worker, so it must not block.
-    fn greeted(&self, peer: PeerKey);
+    fn greeted(&self, peer: PeerKey, from: IpAddr);
 
     /// The same, for a peer that is about to be asked whether it speaks for a user: returns once
     /// that is settled.
     ///
     /// Blocks: it may read the store, and wait for a sync.
-    fn register(&self, peer: PeerKey);
+    fn register(&self, peer: PeerKey, from: IpAddr);
 
     /// Redeems an invitation for the master of that key, and answers once.
     ///
@@ -28,9 +30,9 @@ pub trait Newcomers: Send + Sync {
 
 /// A server without a store has no users.
 impl Newcomers for Nowhere {
-    fn greeted(&self, _: PeerKey) {}
+    fn greeted(&self, _: PeerKey, _: IpAddr) {}
 
-    fn register(&self, _: PeerKey) {}
+    fn register(&self, _: PeerKey, _: IpAddr) {}
 
     fn redeem(&self, _: PeerKey, _: Redeem, answers: Answers) {
         answers.redeemed(RedeemResult {

@@ -1,6 +1,7 @@
 //! Who asks: a peer, and the master for whom its key speaks at the moment.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::readers::{Lane, Readers};
@@ -16,6 +17,8 @@ use crate::wire::{PublicKey, Record};
 /// with the directory's epoch, and looked up again, off the async workers, when that has moved.
 pub(super) struct Requester {
     peer: Peer,
+    /// Where the peer was when its handshake ended, canonical.
+    address: IpAddr,
     directory: Arc<Directory>,
     readers: Readers,
     resolved: Mutex<Option<Resolved>>,
@@ -41,13 +44,23 @@ struct Resolved {
 }
 
 impl Requester {
-    pub(super) fn new(peer: Peer, directory: Arc<Directory>, readers: Readers) -> Self {
+    pub(super) fn new(
+        (peer, address): (Peer, IpAddr),
+        directory: Arc<Directory>,
+        readers: Readers,
+    ) -> Self {
         Self {
             peer,
+            address,
             directory,
             readers,
             resolved: Mutex::new(None),
         }
+    }
+
+    /// Where the peer is.
+    pub(super) const fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// The connection's share of the pool that reads the store.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, mpsc as blocking};
 use std::time::{Duration, Instant};
 
@@ -114,7 +114,7 @@ impl Ingest for Inbound {
 }
 
 impl Newcomers for Inbound {
-    fn greeted(&self, peer: PeerKey) {
+    fn greeted(&self, peer: PeerKey, _: IpAddr) {
         self.greeted.lock().unwrap().push(*peer.key());
     }
 
@@ -127,7 +127,7 @@ impl Newcomers for Inbound {
         answers.redeemed(RedeemResult { result, why: None });
     }
 
-    fn register(&self, _: PeerKey) {}
+    fn register(&self, _: PeerKey, _: IpAddr) {}
 }
 
 /// Says which roles are configured and open where it is asked.
@@ -282,20 +282,18 @@ impl Behind {
             Peer::Known(PeerKey::for_tests(person.key()))
         });
         let directory = Arc::clone(&self.directory);
-        Arc::new(Requester::new(peer, directory, Readers::new()))
+        Arc::new(Requester::new(
+            (peer, Ipv4Addr::LOCALHOST.into()),
+            directory,
+            Readers::new(),
+        ))
     }
 
     /// Who is kept out, and who may use how much: nobody and everything, unless a test says other.
     pub(super) fn toll(&self, person: Option<Person>) -> Arc<Toll> {
         let settings = Arc::clone(&self.settings);
         let requester = self.requester(person);
-        let address = Ipv4Addr::LOCALHOST.into();
-        Arc::new(Toll::new(
-            self.admission.clone(),
-            requester,
-            settings,
-            address,
-        ))
+        Arc::new(Toll::new(self.admission.clone(), requester, settings))
     }
 
     pub(super) fn sight(&self, person: Option<Person>) -> Sight {

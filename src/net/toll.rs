@@ -1,7 +1,6 @@
 //! What one connection is charged for, and whether its peer is kept out.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,6 @@ pub(super) struct Toll {
     admission: Admission,
     requester: Arc<Requester>,
     settings: Arc<Settings>,
-    /// Where the peer was when its handshake ended, canonical.
-    address: IpAddr,
     patience: Patience,
 }
 
@@ -30,13 +27,11 @@ impl Toll {
         admission: Admission,
         requester: Arc<Requester>,
         settings: Arc<Settings>,
-        address: IpAddr,
     ) -> Self {
         Self {
             admission,
             requester,
             settings,
-            address,
             patience: Patience::default(),
         }
     }
@@ -48,7 +43,7 @@ impl Toll {
         let now = Timestamp::now();
         let reader = self.requester.reader(None, None);
         let keys = reader.peer.key().copied().into_iter().chain(reader.master);
-        let of_ip = bans.of_ip(self.address, now);
+        let of_ip = bans.of_ip(self.requester.address(), now);
         of_ip.or_else(|| keys.into_iter().find_map(|key| bans.of_key(&key, now)))
     }
 
@@ -129,7 +124,7 @@ impl Toll {
     fn asker(&self) -> Asker {
         let reader = self.requester.reader(None, None);
         Asker {
-            address: self.address,
+            address: self.requester.address(),
             key: reader.master.or_else(|| reader.peer.key().copied()),
             is_user: reader
                 .master

@@ -21,12 +21,14 @@ impl Ingest for Pipeline {
             lane,
             record,
             submitter,
+            from,
             settings,
             reply,
         } = job;
         let gate = Arc::clone(&settings.gate);
         let submission = Submission {
             submitter,
+            from,
             gate,
             reply,
             over_quota: OnceLock::new(),
@@ -63,7 +65,7 @@ impl ToWriter {
             }
             // Here, so that a new user's entry is in the log before the user's first record.
             if let Some(key) = context.submitter.peer.key() {
-                self.registrar.register(key);
+                self.registrar.register(key, context.from);
             }
             if let Err(SubmitError::Full(_, context) | SubmitError::Closed(_, context)) =
                 self.writer.submit(record, context)

@@ -1,6 +1,8 @@
 //! Where policy meets the store: what becomes of a verified record, decided in the order of the log.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use super::moderation::Acquaintances;
 use super::users::UserRegistry;
@@ -17,6 +19,8 @@ use crate::wire::{Kind, Record, RecordRef, ResultCode, Timestamp};
 #[derive(Debug)]
 pub(super) struct Submission {
     pub(super) submitter: Submitter,
+    /// Where the submitter is.
+    pub(super) from: IpAddr,
     /// The gate of the listener on which it came in.
     pub(super) gate: Arc<Gate>,
     pub(super) reply: Reply,
@@ -124,8 +128,8 @@ impl Judge for RoleJudge {
         match admit(&rules, gate, record, &submitter, standing) {
             Ok(roles) => {
                 let is_theirs = |known: &Entry| self.is_vouched_now(known);
-                let knows =
-                    |user: &_, writer: &_| self.acquaintances.knows(user, writer, &is_theirs);
+                let mut inquiry = self.acquaintances.inquiry(Instant::now());
+                let knows = |user: &_, writer: &_| inquiry.knows(user, writer, &is_theirs);
                 let held = is_held(&rules, gate.configured, record, standing, knows);
                 let charges = self.users.charges(record, roles, held);
                 // A context is judged once, and its record is not there any more when it is answered.

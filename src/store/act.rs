@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::space::Space;
 use crate::{
     base::{Seq, limits},
     wire::{PublicKey, RecordId, Timestamp},
@@ -13,6 +14,9 @@ use crate::{
 pub struct Act {
     /// Who did it; nobody, where the server did it by itself.
     pub by: Option<PublicKey>,
+    /// Whether it is an operator's order, which is done with less free space than anything else that
+    /// adds to the store.
+    pub is_order: bool,
     /// What was called.
     pub call: String,
     /// What the trail says about it; no secrets.
@@ -141,7 +145,8 @@ pub enum Acted {
     /// It is more than one act may be, or its records have more bytes than
     /// [`limits::ACT_RECORDS_MAX_BYTES`]; nothing was changed.
     TooLarge,
-    /// The disk has less free space than the floor. Acts that only take away are done even then.
+    /// The disk has less free space than the floor. Acts that only take away are done even then, and
+    /// orders that let no record in while there is half of it.
     NoSpace,
     /// The store does not write any more, or the writer was shut down.
     Halted,
@@ -186,11 +191,22 @@ impl Act {
         self.call.len() + self.detail.len() + state + self.records.len() * CHANGE_BYTES
     }
 
-    /// Whether it adds nothing to the store but its own entry.
-    pub(super) fn only_takes_away(&self) -> bool {
+    /// The space that must be there for it to be done.
+    ///
+    /// What adds nothing to the store but its own entry is done whatever is left; what an operator
+    /// orders besides, ban or setting, while there is the reserve. A record that is let in is one
+    /// more to keep.
+    pub(super) fn least_space(&self) -> Space {
         let is_removal = |change: &RecordChange| matches!(change, RecordChange::Remove { .. });
-        self.state.iter().all(|change| change.value.is_none())
-            && self.records.iter().all(is_removal)
+        if !self.records.iter().all(is_removal) {
+            Space::Free
+        } else if self.state.iter().all(|change| change.value.is_none()) {
+            Space::Out
+        } else if self.is_order {
+            Space::Reserve
+        } else {
+            Space::Free
+        }
     }
 }
 

@@ -28,7 +28,7 @@ impl Stage<'_> {
         if !act.is_bounded() {
             return Ok((Acted::TooLarge, Vec::new()));
         }
-        if !self.has_space && !act.only_takes_away() {
+        if self.space < act.least_space() {
             return Ok((Acted::NoSpace, Vec::new()));
         }
         let Some(values) = self.expected(&act.state)? else {

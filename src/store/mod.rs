@@ -76,6 +76,7 @@ pub use usage::{Account, Amount, Charge, Charged, Quota, Usage};
 pub use writer::{Judge, Registration, SubmitError, Writer};
 
 use self::database::Database;
+use self::space::Space;
 use crate::{base::Seq, wire::Timestamp};
 
 /// An open record store. Clones are handles to the same one; the last that is dropped closes it.
@@ -185,14 +186,19 @@ impl Store {
 
     /// Whether the disk has room for another batch.
     fn has_space(&self) -> bool {
+        self.space() == Space::Free
+    }
+
+    /// How much room the disk has.
+    fn space(&self) -> Space {
         let floor_bytes = self.shared.floor_bytes.load(Ordering::Relaxed);
         let asked = &self.shared.settings.free_space;
         match asked.available_bytes(&self.shared.path) {
-            Ok(available_bytes) => available_bytes >= floor_bytes,
+            Ok(available_bytes) => Space::of(available_bytes, floor_bytes),
             Err(error) => {
                 // The floor is a courtesy: where nobody can tell, the disk itself will.
                 tracing::warn!(%error, "free space is unknown");
-                true
+                Space::Free
             }
         }
     }

@@ -11,6 +11,30 @@ pub trait FreeSpace: Send + Sync {
     fn available_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
+/// How much room there is above nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Space {
+    /// Less than half of the floor: nothing is written but what takes away.
+    Out,
+    /// Less than the floor: the rest is for operators, who have to be able to defend the server.
+    Reserve,
+    /// At least the floor.
+    Free,
+}
+
+impl Space {
+    /// What `available_bytes` are against a floor of `floor_bytes`.
+    pub(super) const fn of(available_bytes: u64, floor_bytes: u64) -> Self {
+        if available_bytes >= floor_bytes {
+            Self::Free
+        } else if available_bytes >= floor_bytes.div_ceil(2) {
+            Self::Reserve
+        } else {
+            Self::Out
+        }
+    }
+}
+
 /// The operating system's answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FileSystem;

@@ -11,6 +11,7 @@ use super::{
     error::{Damage, StoreError},
     keys::{Hit, IndexKey, Run, SEQ_MAX, Table},
     record_format::{self, Header, LogEntry},
+    space::Space,
     usage::{self, Accounts, Charge, Quota},
     view::{Keys, Order, View},
 };
@@ -26,7 +27,7 @@ use crate::{
 pub(super) struct Stage<'v> {
     pub(super) view: &'v View<'v>,
     keys: Keys<'v>,
-    pub(super) has_space: bool,
+    pub(super) space: Space,
     /// Whether an ID was ever removed; nothing has to be looked up before.
     has_removed: bool,
     next: Seq,
@@ -49,8 +50,8 @@ pub(super) type StateValues = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// What a batch is made with.
 pub(super) struct Ground {
-    /// Without space it takes no new entry.
-    pub(super) has_space: bool,
+    /// Without free space it takes no new entry, but for what is in the reserve for operators.
+    pub(super) space: Space,
     /// Whether the store has removed IDs.
     pub(super) has_removed: bool,
     /// What is stored on behalf of users.
@@ -120,7 +121,7 @@ impl<'v> Stage<'v> {
             next: view.tail().next(),
             received: Timestamp::MIN,
             view,
-            has_space: ground.has_space,
+            space: ground.space,
             has_removed: ground.has_removed,
             staged: Vec::new(),
             ids: HashMap::new(),
@@ -158,7 +159,7 @@ impl<'v> Stage<'v> {
         charges: &[Charge],
         vouched_now: &VouchedNow<'_>,
     ) -> Result<Outcome, StoreError> {
-        if !self.has_space {
+        if self.space != Space::Free {
             return Ok(Outcome::NoSpace);
         }
         let record = entry.record.view();
@@ -216,7 +217,7 @@ impl<'v> Stage<'v> {
         user: PublicKey,
         received: Timestamp,
     ) -> Result<bool, StoreError> {
-        if !self.has_space {
+        if self.space != Space::Free {
             return Ok(false);
         }
         let seq = self.claim(received)?;

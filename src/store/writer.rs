@@ -114,9 +114,16 @@ enum Thread {
 
 enum Work<C> {
     Record(Record, C),
-    User(PublicKey, SyncSender<Registration>),
+    User(Newcomer, SyncSender<Registration>),
     Act(Box<Act>, SyncSender<Acted>),
     Blob(BlobWork),
+}
+
+/// A user to be registered.
+struct Newcomer {
+    user: PublicKey,
+    /// Users in the log who do not count.
+    removed: u64,
 }
 
 /// Whom the answer to a piece of work goes to.
@@ -188,11 +195,17 @@ impl<C: Send + 'static> Writer<C> {
         }
     }
 
-    /// Registers a user. Blocks until that is durable.
+    /// Registers a user. Of those in the log `removed` ones do not count against
+    /// [`users_max`](super::StoreOptions::users_max). Blocks until that is durable.
     #[must_use]
-    pub fn register_user(&self, user: PublicKey) -> Registration {
+    pub fn register_user(&self, user: PublicKey, removed: u64) -> Registration {
         let (asker, answer) = mpsc::sync_channel(1);
-        if self.handle.queue.push(Work::User(user, asker)).is_err() {
+        if self
+            .handle
+            .queue
+            .push(Work::User(Newcomer { user, removed }, asker))
+            .is_err()
+        {
             return Registration::Halted;
         }
         answer.recv().unwrap_or(Registration::Halted)
@@ -373,7 +386,7 @@ impl<J: Judge> Works<J> {
         let store = self.store.clone();
         let view = View::new(&store.shared.db, store.tail());
         let ground = Ground {
-            has_space: store.has_space(),
+            space: store.space(),
             has_removed: self.counts.removed > 0,
             accounts: mem::take(&mut self.accounts),
         };
@@ -487,14 +500,14 @@ impl<J: Judge> Works<J> {
     fn consider_user(
         &mut self,
         stage: &mut Stage<'_>,
-        user: PublicKey,
+        Newcomer { user, removed }: Newcomer,
         received: Timestamp,
     ) -> Result<Registration, StoreError> {
         if stage.has_user(&user)? {
             return Ok(Registration::Known);
         }
         let users = self.counts.users + stage.new_users() as u64;
-        if users >= self.store.shared.settings.users_max {
+        if users.saturating_sub(removed) >= self.store.shared.settings.users_max {
             return Ok(Registration::Full);
         }
         let is_staged = stage.register(user, received)?;

@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
+use super::RECORD_COST_KEYS;
+
 /// Users an open registration admits (configuration `users.max`); one takes about 100 bytes.
 pub const USERS_MAX: usize = 100_000;
+
+/// Users who register themselves from one address (in IPv6 one network of 64 bits), at once after a
+/// time of quiet and in an hour: keys cost nothing, and [`USERS_MAX`] places must not go to whoever
+/// comes with the most of them. A household or a class fits in.
+pub const REGISTRATIONS_PER_HOUR: u32 = 20;
 
 /// Key schedules that are looked at to find out who listed a key; anybody can publish one that
 /// names it, so most of what is found may be rubbish. A signature check each.
@@ -35,10 +42,13 @@ pub const QUOTA_BYTES: u64 = 1 << 30;
 /// look into the indexes. Who writes to more at once is judged by the first ones.
 pub const MODERATION_RECIPIENTS_MAX: usize = 8;
 
-/// Pages of the index that are looked through to find out whether a user has ever written to
-/// somebody. Where there is more with the same tag, the writer counts as a stranger until the operator
-/// releases a record.
-pub const MODERATION_SCAN_MAX_PAGES: usize = 4;
+/// What it may cost to find out whether the recipients of one record have ever written to its writer,
+/// all of them together: 256 records that are read, about a millisecond of the thread on which
+/// everybody's records are stored. Past it the writer counts as a stranger, and an operator looks.
+pub const MODERATION_SCAN_MAX_COST_KEYS: u64 = 256 * RECORD_COST_KEYS as u64;
+
+/// Time for which a scan that was cut off is not tried again: it would cost as much and find as little.
+pub const MODERATION_SCAN_PAUSE: Duration = Duration::from_secs(600);
 
 /// Keys that one record makes acquainted with its author at once: what is kept of others must not be
 /// pushed out by it. The store knows the rest.
@@ -47,7 +57,8 @@ pub const ACQUAINTED_AT_ONCE_MAX: usize = 64;
 /// Characters of a held record that an operator is shown.
 pub const HELD_TEXT_MAX_CHARS: usize = 1_024;
 
-/// Pairs of a user and a writer of whom it is remembered whether they know each other: 8 MB.
+/// Pairs of a user and a writer of whom it is remembered whether they know each other, and as
+/// many of whom that could not be found out: 8 MB each.
 pub const ACQUAINTANCES_MAX: usize = 65_536;
 
 /// Held records that are released or rejected by one order: with their recipients they stay within

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,12 +57,12 @@ impl Depot {
     }
 
     /// Registers the peer where registration is open: it may hand in a BLOB before anything else.
-    async fn register(&self, peer: Peer) {
+    async fn register(&self, peer: Peer, from: IpAddr) {
         let (Peer::Known(peer), Ok(_turn)) = (peer, self.registering.acquire().await) else {
             return;
         };
         let newcomers = Arc::clone(&self.newcomers);
-        if let Err(error) = spawn_blocking(move || newcomers.register(peer)).await {
+        if let Err(error) = spawn_blocking(move || newcomers.register(peer, from)).await {
             tracing::error!(%error, "a registration panicked");
         }
     }
@@ -312,7 +313,8 @@ impl Job {
         self.requester.refresh().await;
         let submitter = self.requester.submitter(None, None);
         if let Some(depot) = &self.depot {
-            depot.register(submitter.peer).await;
+            let from = self.requester.address();
+            depot.register(submitter.peer, from).await;
         }
         let account = self
             .settings

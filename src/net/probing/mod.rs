@@ -119,6 +119,22 @@ impl Answers {
         self.answer(Answer::Redeemed(result));
     }
 
+    /// Answers that go nowhere, and what was said of an invitation until now.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> (Self, impl FnMut() -> Option<RedeemResult>) {
+        let (sender, mut told) = mpsc::channel(EVENTS_MAX);
+        let answers = Self {
+            ticket: Ticket::for_tests(1),
+            told: sender,
+            left: AtomicU8::new(1),
+        };
+        let redeemed = move || match told.try_recv().ok()?.answer? {
+            Answer::Redeemed(result) => Some(result),
+            other => panic!("{other:?}"),
+        };
+        (answers, redeemed)
+    }
+
     /// Tells the peer that its request is refused as a whole, instead of a status.
     pub fn refused(&self, refusal: BodyRefusal) {
         self.answer(Answer::Refused(refusal));

@@ -59,7 +59,7 @@ impl Context {
     /// Reports that the peer said HELLO, if it has a key.
     fn greeted(&self) {
         if let Peer::Known(peer) = self.arrival.peer {
-            self.newcomers.greeted(peer);
+            self.newcomers.greeted(peer, self.requester.address());
         }
     }
 

@@ -136,6 +136,7 @@ impl Submissions {
             lane: self.lane,
             record,
             submitter: self.requester.submitter(bound, app),
+            from: self.requester.address(),
             settings: Arc::clone(&self.settings),
             reply: Reply::new(ticket, self.sender.clone(), room),
         });

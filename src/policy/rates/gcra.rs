@@ -62,6 +62,17 @@ impl Meter {
         Some(Self { price, depth })
     }
 
+    /// As many units in an hour, and as many at once.
+    pub(super) fn hourly(units: u32) -> Self {
+        let price = PER_SECOND
+            .saturating_mul(3_600)
+            .div_ceil(u64::from(units.max(1)));
+        Self {
+            price,
+            depth: price.saturating_mul(u64::from(units.max(1))),
+        }
+    }
+
     /// The moment at which everything is there again, if `units` are used at `now`; `None` where
     /// they are more than is left.
     pub(super) fn used(self, cell: Cell, now: Ticks, units: u64) -> Option<Cell> {

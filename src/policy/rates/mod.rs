@@ -20,6 +20,7 @@ mod gcra;
 mod rules;
 mod table;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,8 @@ struct Books {
     rules: RateRules,
     origins: Table<Origin>,
     keys: Table<PublicKey>,
+    /// Apart from the others, for these say something for an hour.
+    registrations: Table<Household>,
     /// Banned peers that were told so.
     told: Cell,
 }
@@ -102,6 +105,7 @@ impl Rates {
                 rules,
                 origins: Table::new(RATE_ENTRIES_MAX),
                 keys: Table::new(RATE_ENTRIES_MAX),
+                registrations: Table::new(RATE_ENTRIES_MAX),
                 told: Cell::default(),
             }),
             counters: Counters::default(),
@@ -134,7 +138,7 @@ impl Rates {
     /// Begins a handshake from `address`; `None` where it has as many in flight as it may have, or
     /// began too many lately. Whose they are is not known yet, so they count as strangers'.
     #[must_use]
-    pub fn handshake(self: &Arc<Self>, address: std::net::IpAddr, now: Instant) -> Option<Seat> {
+    pub fn handshake(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Seat> {
         let ticks = self.ticks(now);
         let origin = Origin::Strangers(Household::of(address));
         let mut books = self.books();
@@ -175,6 +179,7 @@ impl Rates {
             rules,
             origins,
             keys,
+            registrations: _,
             told: _,
         } = &mut *books;
         let has_room =
@@ -271,6 +276,24 @@ impl Rates {
         wait.span()
     }
 
+    /// Uses one of the registrations that are left to the household of `address`, if one is.
+    pub fn may_register(&self, address: IpAddr, now: Instant) -> bool {
+        let ticks = self.ticks(now);
+        let household = Household::of(address);
+        let mut books = self.books();
+        let Some(max) = books.rules.registrations(household) else {
+            return true;
+        };
+        let cell = &mut books.registrations.of(household, ticks).registrations;
+        match Meter::hourly(max).used(*cell, ticks, 1) {
+            Some(used) => {
+                *cell = used;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Counts a connection of a banned peer. Whether it may be let in for a moment, to be told: there
     /// is one allowance for all of them together.
     pub fn may_tell_banned(&self, now: Instant) -> bool {
@@ -314,6 +337,7 @@ impl Books {
             rules,
             origins,
             keys,
+            registrations: _,
             told: _,
         } = self;
         let origin = asker.origin();

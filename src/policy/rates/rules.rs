@@ -33,6 +33,15 @@ impl Limit {
 
     pub(super) const COUNT: usize = Self::ALL.len();
 
+    /// Most units that one request takes before anything is done for it.
+    pub(super) const fn request_units(self) -> u32 {
+        match self {
+            // Bytes are not asked for: they are counted once they are here.
+            Self::Handshakes | Self::Streams | Self::Submissions | Self::Bytes => 1,
+            Self::QueryRows => limits::RATE_READ_ROWS,
+        }
+    }
+
     /// Its name, as the configuration has it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -50,7 +59,7 @@ impl Limit {
 /// follows from it by factors. A rate of 0 sets no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateRules {
-    /// Handshakes in a second.
+    /// Handshakes in a second; where they have no limit, registrations of users have none.
     pub handshakes_per_second: u32,
     /// Streams in a second.
     pub streams_per_second: u32,
@@ -146,6 +155,13 @@ impl RateRules {
         (self.handshakes_per_second > 0).then_some(max)
     }
 
+    /// Users whom a household may register in an hour; `None` where there is no limit.
+    pub(super) fn registrations(&self, household: Household) -> Option<u32> {
+        let factor = self.origin_factor(Origin::Strangers(household));
+        let max = limits::REGISTRATIONS_PER_HOUR.saturating_mul(factor);
+        (self.handshakes_per_second > 0).then_some(max)
+    }
+
     const fn key_factor(&self, is_user: bool) -> u32 {
         if is_user { self.user_factor } else { 1 }
     }
@@ -181,7 +197,11 @@ impl RateRules {
                 per_second.saturating_mul(u64::from(self.burst_seconds))
             }
         };
-        Allowance { per_second, burst }
+        // What one request takes has to fit in, or none would ever pass.
+        Allowance {
+            per_second,
+            burst: burst.max(limit.request_units().into()),
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::base::limits::RATE_EVICTION_LOOKS_MAX;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Account {
     cells: [Cell; Limit::COUNT],
+    /// Users registered.
+    pub(super) registrations: Cell,
     /// Handshakes in flight.
     pub(super) handshakes: u32,
     /// Connections.
@@ -47,6 +49,7 @@ impl Account {
     fn says_nothing(&self, now: Ticks) -> bool {
         self.handshakes == 0
             && self.connections == 0
+            && self.registrations.is_full(now)
             && self.cells.iter().all(|cell| cell.is_full(now))
     }
 

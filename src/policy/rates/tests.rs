@@ -1,10 +1,9 @@
 //! Limits on a clock moved by hand.
 
-use std::net::IpAddr;
-
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::limits::RATE_READ_ROWS;
 use crate::wire::SecretKey;
 
 /// Ten submissions a second, thirty at once; two connections.
@@ -284,4 +283,45 @@ proptest! {
         world.pass(101);
         prop_assert_eq!(world.submissions(&user(9, HOME), 1), 1, "nobody is starved");
     }
+}
+
+#[test]
+fn a_household_registers_so_many_users_in_an_hour_whatever_others_do() {
+    let mut world = World::new();
+    let registered = |world: &World, address: &str, tries: usize| {
+        let registers = |_: &usize| world.rates.may_register(ip(address), world.now);
+        (0..tries).filter(registers).count()
+    };
+    assert_eq!(registered(&world, HOME, 100), 20);
+    assert_eq!(registered(&world, ELSEWHERE, 100), 20);
+    assert_eq!(registered(&world, "127.0.0.1", 200), 100);
+    assert_eq!(registered(&world, "2001:db8::1", 12), 12);
+    assert_eq!(registered(&world, "2001:db8::2", 12), 8, "one network");
+    world.pass(3 * 60 * 1_000);
+    assert_eq!(registered(&world, HOME, 100), 1);
+    world.pass(60 * 60 * 1_000);
+    assert_eq!(registered(&world, HOME, 100), 20);
+    world.rates.set(RateRules::NONE);
+    assert_eq!(registered(&world, HOME, 100), 100);
+}
+
+#[test]
+fn a_read_fits_into_the_smallest_rate() {
+    let mut world = World::new();
+    world.rates.set(RateRules {
+        query_rows_per_second: 1,
+        burst_seconds: 1,
+        ..RULES
+    });
+    let asker = anonymous(HOME);
+    let read = |world: &World| {
+        let (limit, rows) = (Limit::QueryRows, RATE_READ_ROWS);
+        world
+            .rates
+            .take(limit, &asker, rows, &world.patience, world.now)
+    };
+    assert_eq!(read(&world), Verdict::Pass);
+    assert_eq!(read(&world), Verdict::TooFast);
+    world.pass(10_000);
+    assert_eq!(read(&world), Verdict::Pass);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::base::{Seq, limits};
 use crate::identity::Standing;
@@ -20,11 +21,34 @@ use crate::wire::{FilterBuilder, PublicKey, Record, TagsBuilder};
 /// to be the user's word: its signer is known to be the user's, and not revoked by now.
 ///
 /// Answers are kept at hand, a bounded number of them; what is stored or released meanwhile
-/// corrects them, and those of a user are forgotten when a key schedule of the user comes in. To find one anew costs a look at one value of the state, and one into the index of
-/// the tag, of at most [`limits::MODERATION_SCAN_MAX_RECORDS`] records.
+/// corrects them, and those of a user are forgotten when a key schedule of the user comes in. To find
+/// one anew costs a look at one value of the state, and a scan of the index, which is bounded for each
+/// record: see [`Inquiry`].
 pub(in crate::server) struct Acquaintances {
     store: Store,
     answers: Mutex<Recent<Pair, bool>>,
+    /// Whose scan was cut off, and when.
+    unclear: Mutex<Recent<Pair, Instant>>,
+}
+
+/// What is asked about the writer of one record. All its scans together cost at most
+/// [`limits::MODERATION_SCAN_MAX_COST_KEYS`]: everybody's records wait for them.
+///
+/// Who is not found by then counts as a stranger. Where a scan had all of that to itself and was cut
+/// off, it is not tried again for [`limits::MODERATION_SCAN_PAUSE`], so that the next record has it
+/// for the next pair.
+pub(in crate::server) struct Inquiry<'a> {
+    acquaintances: &'a Acquaintances,
+    now: Instant,
+    left: PageBudget,
+}
+
+/// How a scan ended.
+enum Found {
+    Known,
+    Stranger,
+    /// It was cut off.
+    Unclear,
 }
 
 /// A user and a writer.
@@ -35,32 +59,20 @@ impl Acquaintances {
         Self {
             store,
             answers: Mutex::new(Recent::new(limits::ACQUAINTANCES_MAX)),
+            unclear: Mutex::new(Recent::new(limits::ACQUAINTANCES_MAX)),
         }
     }
 
-    /// Whether `writer` is no stranger to `user`. May read the store. Where that fails, that is
-    /// traced, and they are strangers: then an operator looks at the record.
-    ///
-    /// `is_theirs` says whether a stored record is the word of its author by now.
-    pub(in crate::server) fn knows(
-        &self,
-        user: &PublicKey,
-        writer: &PublicKey,
-        is_theirs: &dyn Fn(&Entry) -> bool,
-    ) -> bool {
-        let pair = (*user, *writer);
-        if let Some(answer) = self.answers().get(&pair) {
-            return *answer;
-        }
-        match self.find(user, writer, is_theirs) {
-            Ok(found) => {
-                self.answers().insert(pair, found, 1);
-                found
-            }
-            Err(error) => {
-                tracing::error!(%error, "the store cannot tell who knows whom");
-                false
-            }
+    /// Begins to ask about the writer of one record.
+    pub(in crate::server) fn inquiry(&self, now: Instant) -> Inquiry<'_> {
+        Inquiry {
+            acquaintances: self,
+            now,
+            left: PageBudget {
+                rows: 1,
+                cost_keys: limits::MODERATION_SCAN_MAX_COST_KEYS,
+                ..PageBudget::default()
+            },
         }
     }
 
@@ -92,19 +104,60 @@ impl Acquaintances {
     /// Finds anew from here on whom `user` knows: which keys speak for the user may have changed.
     pub(in crate::server) fn forget(&self, user: &PublicKey) {
         self.answers().retain(|(whose, _)| whose != user);
+        self.unclear().retain(|(whose, _)| whose != user);
     }
 
-    fn find(
-        &self,
+    // Nothing in there is half done when a thread panics: each entry is replaced whole.
+    fn answers(&self) -> MutexGuard<'_, Recent<Pair, bool>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unclear(&self) -> MutexGuard<'_, Recent<Pair, Instant>> {
+        self.unclear.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inquiry<'_> {
+    /// Whether `writer` is no stranger to `user`. May read the store. Where that fails, that is
+    /// traced, and they are strangers: then an operator looks at the record.
+    ///
+    /// `is_theirs` says whether a stored record is the word of its author by now.
+    pub(in crate::server) fn knows(
+        &mut self,
         user: &PublicKey,
         writer: &PublicKey,
         is_theirs: &dyn Fn(&Entry) -> bool,
-    ) -> Result<bool, StoreError> {
-        let released = self
-            .store
-            .state_value(StateTable::Setting, &key_of(user, writer))?;
+    ) -> bool {
+        let (pair, all) = ((*user, *writer), self.acquaintances);
+        if let Some(answer) = all.answers().get(&pair) {
+            return *answer;
+        }
+        let answer = match self.find(user, writer, is_theirs) {
+            Ok(Found::Known) => true,
+            Ok(Found::Stranger) => false,
+            Ok(Found::Unclear) => return false,
+            Err(error) => {
+                tracing::error!(%error, "the store cannot tell who knows whom");
+                return false;
+            }
+        };
+        all.answers().insert(pair, answer, 1);
+        answer
+    }
+
+    fn find(
+        &mut self,
+        user: &PublicKey,
+        writer: &PublicKey,
+        is_theirs: &dyn Fn(&Entry) -> bool,
+    ) -> Result<Found, StoreError> {
+        let store = &self.acquaintances.store;
+        let released = store.state_value(StateTable::Setting, &key_of(user, writer))?;
         if released.is_some() {
-            return Ok(true);
+            return Ok(Found::Known);
+        }
+        if self.left.cost_keys == 0 || self.was_cut_off(&(*user, *writer)) {
+            return Ok(Found::Unclear);
         }
         let filter = FilterBuilder::new()
             .authors([*user])
@@ -113,27 +166,33 @@ impl Acquaintances {
             Ok(filter) => filter,
             Err(error) => unreachable!("a filter of one author and one tag: {error}"),
         };
+        let had_all = self.left.cost_keys == limits::MODERATION_SCAN_MAX_COST_KEYS;
         let mut cursor = Cursor::new(filter, Seq::MAX);
-        let budget = PageBudget {
-            rows: 1,
-            ..PageBudget::default()
-        };
         let counts = |entry: &Entry| !entry.held && is_theirs(entry);
-        for _ in 0..limits::MODERATION_SCAN_MAX_PAGES {
-            let page = self.store.page(&mut cursor, &counts, budget)?;
-            if !page.entries.is_empty() {
-                return Ok(true);
-            }
-            if page.done {
-                return Ok(false);
-            }
+        let began = Instant::now();
+        let page = store.page(&mut cursor, &counts, self.left)?;
+        self.left.time = self.left.time.saturating_sub(began.elapsed());
+        self.left.cost_keys = self.left.cost_keys.saturating_sub(page.cost_keys);
+        if !page.entries.is_empty() {
+            return Ok(Found::Known);
         }
-        Ok(false)
+        if page.done {
+            return Ok(Found::Stranger);
+        }
+        if had_all {
+            let pair = (*user, *writer);
+            self.acquaintances.unclear().insert(pair, self.now, 1);
+        }
+        // It used up what was left, of the time if not of the keys.
+        self.left.cost_keys = 0;
+        Ok(Found::Unclear)
     }
 
-    // Nothing in there is half done when a thread panics: each entry is replaced whole.
-    fn answers(&self) -> MutexGuard<'_, Recent<Pair, bool>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn was_cut_off(&self, pair: &Pair) -> bool {
+        let mut unclear = self.acquaintances.unclear();
+        unclear.get(pair).is_some_and(|then| {
+            self.now.saturating_duration_since(*then) < limits::MODERATION_SCAN_PAUSE
+        })
     }
 }
 

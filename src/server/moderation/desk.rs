@@ -102,6 +102,7 @@ impl ModerationDesk {
         }
         let moderated = self.act(Act {
             by: Some(order.by),
+            is_order: true,
             call: order.call.clone(),
             detail: order.detail.clone(),
             state: changes_of(entries.iter().map(|entry| &**entry)),
@@ -138,6 +139,7 @@ impl ModerationDesk {
         let changes = ids.iter().map(|id| RecordChange::Remove { id: *id, why });
         self.act(Act {
             by: Some(order.by),
+            is_order: true,
             call: order.call.clone(),
             detail: order.detail.clone(),
             state: Vec::new(),

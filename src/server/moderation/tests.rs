@@ -1,11 +1,12 @@
 //! Who knows whom, on a real store.
 
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::base::{Role, RoleSet};
+use crate::base::{Role, RoleSet, limits};
 use crate::policy::Served;
 use crate::policy::testing::{Draft, Person, rules};
 use crate::server::moderation::acquaintances::changes_of;
@@ -96,8 +97,14 @@ impl Fixture {
 
     fn knows(&self, user: Person, writer: Person) -> bool {
         let fresh = Acquaintances::new(self.store.clone());
-        fresh.knows(&user.key(), &writer.key(), &is_vouched)
+        knows(&fresh, user, writer)
     }
+}
+
+/// Asks as for a record that brings nothing else to ask.
+fn knows(acquaintances: &Acquaintances, user: Person, writer: Person) -> bool {
+    let mut inquiry = acquaintances.inquiry(Instant::now());
+    inquiry.knows(&user.key(), &writer.key(), &is_vouched)
 }
 
 fn is_vouched(entry: &Entry) -> bool {
@@ -133,8 +140,7 @@ fn what_is_held_makes_nobody_acquainted() {
 fn an_answer_that_is_kept_is_corrected_by_what_is_stored_later() {
     let fixture = Fixture::new();
     let acquaintances = Acquaintances::new(fixture.store.clone());
-    let knows =
-        |writer: Person| acquaintances.knows(&Person::Alice.key(), &writer.key(), &is_vouched);
+    let knows = |writer: Person| knows(&acquaintances, Person::Alice, writer);
     assert!(!knows(Person::Friend) && !knows(Person::Stranger));
     acquaintances.stored(&note(Person::Alice, Person::Friend), &*fixture.served);
     assert!(knows(Person::Friend));
@@ -152,7 +158,7 @@ fn a_release_makes_the_writer_known_to_those_it_was_released_to_and_that_is_kept
     let record = note(Person::Stranger, Person::Alice);
     fixture.put(&record, true);
     let entry = fixture.store.held(None, 10).unwrap().remove(0);
-    assert!(!acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key(), &is_vouched));
+    assert!(!knows(&acquaintances, Person::Alice, Person::Stranger));
     let state = changes_of([&*entry, &*entry]);
     assert_eq!(state.len(), 1, "each pair once");
     let acted = fixture.writer.act(Act {
@@ -166,7 +172,7 @@ fn a_release_makes_the_writer_known_to_those_it_was_released_to_and_that_is_kept
     );
     assert!(!fixture.knows(Person::Bob, Person::Stranger));
     acquaintances.released([&*entry]);
-    assert!(acquaintances.knows(&Person::Alice.key(), &Person::Stranger.key(), &is_vouched));
+    assert!(knows(&acquaintances, Person::Alice, Person::Stranger));
 }
 
 #[test]
@@ -202,7 +208,10 @@ fn what_is_kept_of_a_user_is_found_anew_once_their_keys_have_changed() {
     fixture.put(&note(Person::Bob, Person::Friend), false);
     let acquaintances = Acquaintances::new(fixture.store.clone());
     let friend = Person::Friend.key();
-    let knows = |user: Person, is_theirs| acquaintances.knows(&user.key(), &friend, &|_| is_theirs);
+    let knows = |user: Person, is_theirs| {
+        let mut inquiry = acquaintances.inquiry(Instant::now());
+        inquiry.knows(&user.key(), &friend, &|_| is_theirs)
+    };
     for user in [Person::Alice, Person::Bob] {
         assert!(knows(user, true));
         assert!(knows(user, false), "it is kept");
@@ -213,4 +222,43 @@ fn what_is_kept_of_a_user_is_found_anew_once_their_keys_have_changed() {
         "what spoke for her is revoked"
     );
     assert!(knows(Person::Bob, false));
+}
+
+#[test]
+fn a_record_whose_recipients_would_take_long_to_ask_comes_from_a_stranger() {
+    let fixture = Fixture::new();
+    // Alice wrote to her friend once; what is newer is held, and there is more of it than is looked at.
+    fixture.put(&note(Person::Alice, Person::Friend), false);
+    let flood = limits::MODERATION_SCAN_MAX_COST_KEYS / u64::from(limits::RECORD_COST_KEYS);
+    for _ in 0..flood + 64 {
+        fixture.put(&note(Person::Alice, Person::Friend), true);
+    }
+    fixture.put(&note(Person::Bob, Person::Friend), false);
+    fixture.put(&note(Person::Bob, Person::Stranger), false);
+    let (alice, bob) = (Person::Alice.key(), Person::Bob.key());
+    let friend = Person::Friend.key();
+    let acquaintances = Acquaintances::new(fixture.store.clone());
+    let now = Instant::now();
+    let mut first = acquaintances.inquiry(now);
+    assert!(!first.knows(&alice, &friend, &is_vouched), "too far back");
+    assert!(
+        !first.knows(&bob, &friend, &is_vouched),
+        "nothing is left to find out"
+    );
+    // What could not be found out is not tried again for a while, so the next pair has its turn.
+    let mut second = acquaintances.inquiry(now);
+    assert!(!second.knows(&alice, &friend, &is_vouched));
+    assert!(second.knows(&bob, &friend, &is_vouched));
+    let mut later = acquaintances.inquiry(now + limits::MODERATION_SCAN_PAUSE);
+    assert!(!later.knows(&alice, &friend, &is_vouched));
+    let stranger = Person::Stranger.key();
+    assert!(
+        !later.knows(&bob, &stranger, &is_vouched),
+        "it was tried again"
+    );
+    let mut last = acquaintances.inquiry(now);
+    assert!(last.knows(&bob, &stranger, &is_vouched));
+    // Whoever is written to meanwhile is known at once.
+    acquaintances.stored(&note(Person::Alice, Person::Friend), &*fixture.served);
+    assert!(knows(&acquaintances, Person::Alice, Person::Friend));
 }

@@ -38,13 +38,16 @@ struct SavedBan {
     by: Vec<u8>,
 }
 
-/// Puts the bans of the store in force; those that are over stay out.
+/// Puts the bans of the store in force. Those that are over come after the others, as far as there is
+/// room: nobody is kept out by them, and the next ban that is set takes them out of the store.
 pub(super) fn load(store: &Store, bans: &policy::Bans) -> Result<(), StoreError> {
     let now = Timestamp::now();
+    let mut over = Vec::new();
     let mut after: Option<Vec<u8>> = None;
     loop {
         let page = store.state(StateTable::Ban, after.as_deref(), ADMIN_PAGE_MAX_ROWS)?;
         let Some((last, _)) = page.last() else {
+            over.into_iter().all(|ban| bans.set(ban));
             return Ok(());
         };
         after = Some(last.clone());
@@ -53,8 +56,9 @@ pub(super) fn load(store: &Store, bans: &policy::Bans) -> Result<(), StoreError>
                 tracing::error!("a ban in the store cannot be read and is passed over");
                 continue;
             };
-            let is_over = ban.until.is_some_and(|until| until <= now);
-            if !is_over && !bans.set(ban) {
+            if !ban.is_in_force(now) {
+                over.push(ban);
+            } else if !bans.set(ban) {
                 tracing::error!("there are more bans in the store than can be in force");
             }
         }
@@ -66,13 +70,13 @@ impl BanDesk {
         text.parse()
             .map_err(|error| Refused::invalid(&format!("target is {error}")))
     }
+}
 
-    /// Bans that are over go out of the store with the next one that is set.
-    fn expired(&self, now: Timestamp) -> Vec<BanTarget> {
-        let bans = self.bans.list().into_iter();
-        let over = bans.filter(|ban| ban.until.is_some_and(|until| until <= now));
-        over.map(|ban| ban.target).take(EXPIRED_MAX).collect()
-    }
+/// Bans that are over; they go out of the store with the next one that is set.
+fn expired(bans: &policy::Bans, now: Timestamp) -> Vec<BanTarget> {
+    let bans = bans.list().into_iter();
+    let over = bans.filter(|ban| !ban.is_in_force(now));
+    over.map(|ban| ban.target).take(EXPIRED_MAX).collect()
 }
 
 impl Bans for BanDesk {
@@ -116,7 +120,7 @@ impl Bans for BanDesk {
         let ban = ban(target, &saved);
 
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let expired = self.expired(now);
+        let expired = expired(&self.bans, now);
         let others = self.bans.list();
         let is_new = others.iter().all(|other| other.target != target);
         if is_new && others.len().saturating_sub(expired.len()) >= BANS_MAX {
@@ -198,3 +202,55 @@ fn time(nanos: u64) -> Timestamp {
 
 /// Bans that are over and go out of the store in one act.
 const EXPIRED_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::server::users::testing::Nothing;
+    use crate::store::{Act, Acted, StoreOptions, Writer};
+
+    #[test]
+    fn a_ban_that_ended_while_the_server_was_down_goes_with_the_next_one_that_is_set() {
+        let folder = TempDir::new().unwrap();
+        let options = StoreOptions {
+            free_space_floor_bytes: 0,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(&folder.path().join("store"), options).unwrap();
+        let writer = Writer::spawn(store.clone(), Nothing).unwrap();
+        let now = Timestamp::now();
+        let save = |target: &str, until: Option<Timestamp>| {
+            let target: BanTarget = target.parse().unwrap();
+            let saved = SavedBan {
+                until: until.map(Timestamp::nanos),
+                why: String::new(),
+                since: 1,
+                by: Vec::new(),
+            };
+            let value = rmp_serde::to_vec_named(&saved).unwrap();
+            let set = StateChange {
+                value: Some(value),
+                ..lifted(&target)
+            };
+            let acted = writer.act(Act {
+                state: vec![set],
+                ..Act::default()
+            });
+            assert!(matches!(acted, Acted::Done { .. }));
+            target
+        };
+        let over = save("203.0.113.1", Some(now));
+        save(
+            "203.0.113.2",
+            Some(now.saturating_add(Duration::from_secs(3_600))),
+        );
+        save("203.0.113.3", None);
+        let bans = policy::Bans::default();
+        load(&store, &bans).unwrap();
+        assert_eq!(expired(&bans, now), [over]);
+        let banned = [1, 2, 3].map(|last| bans.of_ip([203, 0, 113, last].into(), now).is_some());
+        assert_eq!(banned, [false, true, true]);
+    }
+}

@@ -40,6 +40,7 @@ impl Ledger {
     ) -> Result<Vec<RecordId>, Refused> {
         let act = Act {
             by: Some(order.by),
+            is_order: true,
             call: order.call.clone(),
             detail: order.detail.clone(),
             state,

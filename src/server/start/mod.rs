@@ -303,10 +303,10 @@ impl Core {
             fanout: fanout.clone(),
         };
         let writer = Writer::spawn(store.clone(), judge).map_err(ServerError::Writer)?;
-        let registrar = Arc::new(Registrar::new(&registry, &directory, &writer));
-        let stage = stage(&config, writer.clone(), Arc::clone(&registrar))?;
         let admission = admission(rate_rules(&config.rates));
         let rates = Arc::clone(&admission.rates);
+        let registrar = Arc::new(Registrar::new(&registry, &directory, &writer, &rates));
+        let stage = stage(&config, writer.clone(), Arc::clone(&registrar))?;
         let limits = operator::restore(&store, &admission.bans, &all_gates);
         let live = Arc::new(Live::new(live::Sources {
             config: Arc::clone(&config),

@@ -270,6 +270,7 @@ impl UserDesk {
 pub(super) fn act_of(order: &Order, state: Vec<StateChange>) -> Act {
     Act {
         by: Some(order.by),
+        is_order: true,
         call: order.call.clone(),
         detail: order.detail.clone(),
         state,

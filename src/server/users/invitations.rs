@@ -174,6 +174,7 @@ impl UserDesk {
         };
         let done = self.act(Act {
             by: Some(master),
+            is_order: false,
             call: "redeem".to_owned(),
             detail: format!("{} {master}", hash.id()),
             state: vec![

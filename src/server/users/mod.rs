@@ -16,6 +16,8 @@ mod invitations;
 mod newcomers;
 mod rows;
 #[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -49,6 +51,8 @@ struct State {
     rules: UserRules,
     /// Those in the log who registered themselves. They are served while registration is open.
     registered: BTreeSet<PublicKey>,
+    /// How many of those the operator removed; they leave their places to others.
+    removed_of_registered: usize,
     rows: BTreeMap<PublicKey, UserRow>,
     invitations: HashMap<CodeHash, InvitationRow>,
 }
@@ -104,13 +108,17 @@ impl UserRegistry {
                 _ => tracing::error!("an invitation in the store cannot be read"),
             }
         })?;
+        let mut state = State {
+            rules,
+            registered: store.users()?.into_iter().collect(),
+            removed_of_registered: 0,
+            rows,
+            invitations,
+        };
+        let users = state.registered.iter();
+        state.removed_of_registered = users.filter(|user| state.is_removed(user)).count();
         Ok(Self {
-            state: RwLock::new(State {
-                rules,
-                registered: store.users()?.into_iter().collect(),
-                rows,
-                invitations,
-            }),
+            state: RwLock::new(state),
         })
     }
 
@@ -129,13 +137,22 @@ impl UserRegistry {
     fn may_register(&self, master: &PublicKey) -> bool {
         let state = self.read();
         let is_open = state.rules.joining == Joining::Open;
-        let has_room = state.registered.len() < state.rules.open_max;
+        let users = state.registered.len();
+        let users = users.saturating_sub(state.removed_of_registered);
+        let has_room = users < state.rules.open_max;
         is_open && has_room && !state.serves(master) && !state.is_removed(master)
+    }
+
+    /// Users in the log who do not count any more, for the operator removed them.
+    fn removed_of_registered(&self) -> u64 {
+        self.read().removed_of_registered as u64
     }
 
     /// Takes note that `master` is registered in the log.
     fn registered(&self, master: PublicKey) {
-        self.write().registered.insert(master);
+        self.write().change(master, |state| {
+            state.registered.insert(master);
+        });
     }
 
     /// For whom a record counts that is to be stored under `roles`.
@@ -203,7 +220,9 @@ impl UserRegistry {
     }
 
     fn set_row(&self, user: PublicKey, row: UserRow) {
-        self.write().rows.insert(user, row);
+        self.write().change(user, |state| {
+            state.rows.insert(user, row);
+        });
     }
 
     // A panic under the lock can only be one of the allocator's: the state is whole at any point.
@@ -256,6 +275,18 @@ impl State {
                 let is_open = rules.joining == Joining::Open;
                 rules.listed.contains(master) || (is_open && self.registered.contains(master))
             }
+        }
+    }
+
+    /// Changes what is known of `user`, and counts those who were removed anew.
+    fn change(&mut self, user: PublicKey, change: impl FnOnce(&mut Self)) {
+        let is_counted = |state: &Self| state.registered.contains(&user) && state.is_removed(&user);
+        let before = is_counted(self);
+        change(self);
+        match (before, is_counted(self)) {
+            (false, true) => self.removed_of_registered += 1,
+            (true, false) => self.removed_of_registered -= 1,
+            (false, false) | (true, true) => {}
         }
     }
 

@@ -1,6 +1,8 @@
 //! How one becomes a user: by saying HELLO where registration is open, or by an invitation.
 
 use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -10,6 +12,7 @@ use super::{UserDesk, UserRegistry};
 use crate::base::limits;
 use crate::identity::{Directory, PeerKey};
 use crate::net::{self, Answers};
+use crate::policy::Rates;
 use crate::server::judge::Submission;
 use crate::store::{Registration, Writer};
 use crate::verify::Recent;
@@ -20,6 +23,7 @@ pub(in crate::server) struct Registrar {
     users: Arc<UserRegistry>,
     directory: Arc<Directory>,
     writer: Writer<Submission>,
+    rates: Arc<Rates>,
 }
 
 impl Registrar {
@@ -27,20 +31,22 @@ impl Registrar {
         users: &Arc<UserRegistry>,
         directory: &Arc<Directory>,
         writer: &Writer<Submission>,
+        rates: &Arc<Rates>,
     ) -> Self {
         Self {
             users: Arc::clone(users),
             directory: Arc::clone(directory),
             writer: writer.clone(),
+            rates: Arc::clone(rates),
         }
     }
 
     /// Registers the master for whom `key` speaks, unless that one is served already or was
-    /// removed, or there is no room. Where it returns the user is served, and the log says so
-    /// durably.
+    /// removed, there is no room, or too many came from that address lately. Where it did, the user
+    /// is served from here on, and the log says so durably.
     ///
     /// Blocks: it may read the store, and waits for the writer's next sync.
-    pub(in crate::server) fn register(&self, key: &PublicKey) {
+    pub(in crate::server) fn register(&self, key: &PublicKey, from: IpAddr) {
         if !self.users.may_register(key) {
             return;
         }
@@ -50,7 +56,12 @@ impl Registrar {
         if !self.users.may_register(&master) {
             return;
         }
-        match self.writer.register_user(master) {
+        if !self.rates.may_register(from, Instant::now()) {
+            tracing::debug!(user = %master, "too many register from one address");
+            return;
+        }
+        let removed = self.users.removed_of_registered();
+        match self.writer.register_user(master, removed) {
             Registration::Added => {
                 tracing::info!(user = %master, "user registered");
                 self.users.registered(master);
@@ -68,10 +79,11 @@ pub(in crate::server) struct Newcomers {
     jobs: Mutex<Option<SyncSender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     registrar: Arc<Registrar>,
+    is_closing: Arc<AtomicBool>,
 }
 
 enum Job {
-    Register(PublicKey),
+    Register(PublicKey, IpAddr),
     Redeem {
         key: PublicKey,
         redeem: Redeem,
@@ -85,6 +97,8 @@ struct Clerk {
     desk: Arc<UserDesk>,
     /// How often each key came with a wrong invitation, and when the last time was.
     tries: Recent<PublicKey, (u32, Instant)>,
+    /// From when on nothing that waits is carried out any more.
+    is_closing: Arc<AtomicBool>,
 }
 
 impl Newcomers {
@@ -97,10 +111,12 @@ impl Newcomers {
         desk: Arc<UserDesk>,
     ) -> io::Result<Self> {
         let (sender, jobs) = sync_channel::<Job>(limits::ARRIVALS_MAX);
+        let is_closing = Arc::new(AtomicBool::new(false));
         let mut clerk = Clerk {
             registrar: Arc::clone(&registrar),
             desk,
             tries: Recent::new(limits::REDEEM_KEYS_MAX),
+            is_closing: Arc::clone(&is_closing),
         };
         let thread = thread::Builder::new()
             .name("newcomers".to_owned())
@@ -109,6 +125,7 @@ impl Newcomers {
             jobs: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
             registrar,
+            is_closing,
         })
     }
 
@@ -125,8 +142,10 @@ impl Newcomers {
         })
     }
 
-    /// Carries out what waits, and returns when the thread has ended. Whether it ended well.
+    /// Drops what waits, for each would take a sync, and returns when the thread has ended. Whether it
+    /// ended well. Who is not registered now is when it comes again.
     pub(in crate::server) fn shutdown(&self) -> bool {
+        self.is_closing.store(true, Ordering::Release);
         drop(
             self.jobs
                 .lock()
@@ -145,12 +164,12 @@ impl Newcomers {
 impl net::Newcomers for Newcomers {
     /// Where too many wait, this one is registered with its first submission, or when it connects
     /// again.
-    fn greeted(&self, peer: PeerKey) {
-        self.queue(Job::Register(*peer.key())).ok();
+    fn greeted(&self, peer: PeerKey, from: IpAddr) {
+        self.queue(Job::Register(*peer.key(), from)).ok();
     }
 
-    fn register(&self, peer: PeerKey) {
-        self.registrar.register(peer.key());
+    fn register(&self, peer: PeerKey, from: IpAddr) {
+        self.registrar.register(peer.key(), from);
     }
 
     fn redeem(&self, peer: PeerKey, redeem: Redeem, answers: Answers) {
@@ -175,8 +194,14 @@ impl Drop for Newcomers {
 
 impl Clerk {
     fn carry_out(&mut self, job: Job) {
+        let is_closing = self.is_closing.load(Ordering::Acquire);
         match job {
-            Job::Register(key) => self.registrar.register(&key),
+            Job::Register(..) if is_closing => {}
+            Job::Register(key, from) => self.registrar.register(&key, from),
+            Job::Redeem { answers, .. } if is_closing => {
+                let result = ResultCode::TemporaryError;
+                answers.redeemed(refused(result, "the server is shutting down"));
+            }
             Job::Redeem {
                 key,
                 redeem,

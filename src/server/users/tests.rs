@@ -1,15 +1,20 @@
 //! Who is served, for whom a record counts, and the orders about users, on a real store.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::testing::Nothing;
 use super::*;
 use crate::admin::{Order, QuotaChange};
+use crate::identity::{Directory, PeerKey};
+use crate::net::{Answers, Newcomers as _};
 use crate::policy::testing::{APP, Draft, Person};
+use crate::policy::{RateRules, Rates};
 use crate::server::judge::Submission;
-use crate::store::{Entry, Judge, Judgement, Outcome, StoreOptions, Writer};
-use crate::wire::{InvitationCode, Record, ResultCode, SecretKey, Timestamp};
+use crate::server::schedule_source::StoreSchedules;
+use crate::store::{StoreOptions, Writer};
+use crate::wire::{InvitationCode, Record, Redeem, ResultCode, SecretKey, Timestamp};
 use std::sync::Arc;
 
 const OPERATOR: u8 = 200;
@@ -35,50 +40,40 @@ fn rules(joining: Joining, listed: &[u8]) -> UserRules {
     }
 }
 
-/// Decides nothing: nobody submits anything here.
-struct Nothing;
-
-impl Judge for Nothing {
-    type Context = Submission;
-
-    fn judge(&mut self, _: RecordRef<'_>, _: &Submission, _: Timestamp) -> Judgement {
-        Judgement::Refuse(ResultCode::Unauthorized)
-    }
-
-    fn stored(&mut self, _: &Record) {}
-
-    fn publish(&mut self, _: &[Arc<Entry>]) {}
-
-    fn announce(&mut self, _: &Arc<Entry>) -> usize {
-        0
-    }
-
-    fn reply(&mut self, _: Submission, _: Outcome) {}
-}
-
 /// A store, and the desk of the server that works on it.
 struct Office {
     desk: Arc<UserDesk>,
     writer: Writer<Submission>,
     store: Store,
+    registrar: Arc<Registrar>,
 }
 
 impl Office {
     fn open(folder: &TempDir, rules: UserRules) -> Self {
         let options = StoreOptions {
             free_space_floor_bytes: 0,
-            users_max: 2,
+            users_max: rules.open_max as u64,
             ..StoreOptions::default()
         };
         let store = Store::open(&folder.path().join("store"), options).unwrap();
         let writer = Writer::spawn(store.clone(), Nothing).unwrap();
         let registry = Arc::new(UserRegistry::load(&store, rules).unwrap());
+        let schedules = Arc::new(StoreSchedules::new(store.clone()));
+        let directory = Arc::new(Directory::new(schedules));
+        let rates = Arc::new(Rates::new(RateRules::default(), Instant::now()));
+        let registrar = Registrar::new(&registry, &directory, &writer, &rates);
         let desk = UserDesk::new(registry, store.clone(), writer.clone());
         Self {
             desk: Arc::new(desk),
             writer,
             store,
+            registrar: Arc::new(registrar),
         }
+    }
+
+    /// Somebody says HELLO from that address.
+    fn greet(&self, seed: u8, from: &str) {
+        self.registrar.register(&key(seed), from.parse().unwrap());
     }
 
     fn serves(&self, seed: u8) -> bool {
@@ -106,7 +101,7 @@ fn each_mode_serves_whom_it_says_and_the_operators_word_goes_before_it() {
     let folder = TempDir::new().unwrap();
     let office = Office::open(&folder, rules(Joining::Open, &[1]));
     assert!(matches!(
-        office.writer.register_user(key(2)),
+        office.writer.register_user(key(2), 0),
         crate::store::Registration::Added
     ));
     office.desk.registry.registered(key(2));
@@ -440,4 +435,87 @@ fn what_is_held_counts_apart_from_what_was_delivered() {
     let record = Draft::by(Person::Stranger, ReadAccess::Everybody).to(&[Person::Bob]);
     let charged = charged(&record.record(), &[Role::Inbox], true);
     assert_eq!(charged, [(Person::Bob.key(), Account::Held)]);
+}
+
+#[test]
+fn one_household_does_not_fill_an_open_registration() {
+    let folder = TempDir::new().unwrap();
+    let mut rules = rules(Joining::Open, &[]);
+    rules.open_max = 1_000;
+    let office = Office::open(&folder, rules);
+    (0..100).for_each(|seed| office.greet(seed, "203.0.113.7"));
+    let registered = |seeds: std::ops::Range<u8>| seeds.filter(|seed| office.serves(*seed)).count();
+    assert_eq!(registered(0..100), 20);
+    // Who is served already, or is from elsewhere, has nothing to do with that.
+    office.greet(0, "203.0.113.7");
+    office.greet(100, "203.0.113.8");
+    assert_eq!(registered(100..101), 1);
+    assert_eq!(office.store.users().unwrap().len(), 21);
+}
+
+#[test]
+fn whom_the_operator_removed_leaves_a_place_to_others_also_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let from = "203.0.113.7";
+    {
+        let office = Office::open(&folder, rules(Joining::Open, &[]));
+        (1..=3).for_each(|seed| office.greet(seed, from));
+        assert!(office.serves(1) && office.serves(2) && !office.serves(3));
+        let order = order("user.remove");
+        office.desk.remove_user(&order, key(1)).unwrap();
+        office.greet(3, from);
+        office.greet(4, from);
+        assert!(office.serves(3) && !office.serves(4));
+        office.desk.remove_user(&order, key(2)).unwrap();
+    }
+    let office = Office::open(&folder, rules(Joining::Open, &[]));
+    (1..=5).for_each(|seed| office.greet(seed, from));
+    let served = [1, 2, 3, 4, 5].map(|seed| office.serves(seed));
+    assert_eq!(served, [false, false, true, true, false]);
+    // Whom the operator takes back has a place again.
+    let order = order("user.add");
+    office
+        .desk
+        .add_user(&order, key(1), QuotaChange::NONE, None)
+        .unwrap();
+    office.desk.remove_user(&order, key(3)).unwrap();
+    office.greet(5, from);
+    assert!(!office.serves(5));
+}
+
+#[test]
+fn those_who_wait_when_the_server_stops_are_not_registered_one_by_one() {
+    let folder = TempDir::new().unwrap();
+    let mut rules = rules(Joining::Open, &[]);
+    rules.open_max = 1_000;
+    let office = Office::open(&folder, rules);
+    let newcomers = Newcomers::spawn(Arc::clone(&office.registrar), Arc::clone(&office.desk));
+    let newcomers = newcomers.unwrap();
+    let peer = |seed| PeerKey::for_tests(key(seed));
+    let from = std::net::IpAddr::from([203, 0, 113, 7]);
+    let redeem = |seed| {
+        let (answers, redeemed) = Answers::for_tests();
+        let code = "none".to_owned();
+        newcomers.redeem(peer(seed), Redeem { code }, answers);
+        redeemed
+    };
+    // The first one waits for the desk, and the others for the first.
+    let turn = office.desk.turn();
+    let _first = redeem(1);
+    newcomers.greeted(peer(2), from);
+    let mut second = redeem(3);
+    std::thread::scope(|scope| {
+        let stopping = scope.spawn(|| newcomers.shutdown());
+        let is_closed = || {
+            let mut late = redeem(4);
+            late().is_some()
+        };
+        while !is_closed() {
+            std::thread::yield_now();
+        }
+        drop(turn);
+        assert!(stopping.join().unwrap());
+    });
+    assert_eq!(second().unwrap().result, ResultCode::TemporaryError);
+    assert!(office.store.users().unwrap().is_empty());
 }

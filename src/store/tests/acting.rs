@@ -30,6 +30,7 @@ fn set(table: StateTable, key: &[u8], value: Option<&[u8]>, expect: Expect) -> S
 fn act(call: &str, state: Vec<StateChange>) -> Act {
     Act {
         by: Some(key(9).public()),
+        is_order: false,
         call: call.to_owned(),
         detail: "because".to_owned(),
         state,
@@ -470,6 +471,48 @@ fn without_space_only_acts_that_take_away_are_done() {
     assert_eq!(name_of(&scene.put(&other)), "no space");
     disk.0.store(10, Ordering::Relaxed);
     assert_eq!(name_of(&scene.put(&other)), "removed");
+    scene.assert_sound();
+}
+
+#[test]
+fn an_operators_orders_are_done_while_half_of_the_floor_is_free() {
+    let disk = Arc::new(Disk(AtomicU64::new(100)));
+    let scene = Scene::with(StoreOptions {
+        free_space_floor_bytes: 11,
+        free_space: Arc::clone(&disk) as Arc<dyn FreeSpace>,
+        ..settings()
+    });
+    let held = record(1, kind(1, UNIQUE), 1);
+    scene.keep_held(&held);
+    let ban = |is_order| Act {
+        is_order,
+        ..act(
+            "ban",
+            vec![set(StateTable::Ban, b"a", Some(b"1"), Expect::Any)],
+        )
+    };
+    let is_done = |act| match scene.writer.act(act) {
+        Acted::Done { .. } => true,
+        Acted::NoSpace => false,
+        other => panic!("{other:?}"),
+    };
+    for (available_bytes, anybodys, orders) in
+        [(11, true, true), (6, false, true), (5, false, false)]
+    {
+        disk.0.store(available_bytes, Ordering::Relaxed);
+        let done = [ban(false), ban(true)].map(is_done);
+        assert_eq!(done, [anybodys, orders], "{available_bytes} bytes");
+    }
+    disk.0.store(6, Ordering::Relaxed);
+    let release = Act {
+        records: vec![RecordChange::Release(held.id())],
+        ..ban(true)
+    };
+    assert!(!is_done(release), "what is let in has to be kept");
+    assert_eq!(
+        name_of(&scene.put(&record(1, kind(1, UNIQUE), 2))),
+        "no space"
+    );
     scene.assert_sound();
 }
 

@@ -183,7 +183,7 @@ fn a_store_of_schema_1_is_upgraded_in_place_and_goes_on() {
     scene.keep(&first);
     scene.keep(&record(1, kind(1, REPLACEABLE), 1));
     scene.keep(&record(1, kind(1, REPLACEABLE), 2));
-    let registered = scene.writer.register_user(key(1).public());
+    let registered = scene.writer.register_user(key(1).public(), 0);
     assert_eq!(registered, crate::store::Registration::Added);
     let counts = scene.store.stats().unwrap().counts;
     let dir = scene.close();
@@ -345,7 +345,7 @@ fn a_store_in_a_new_directory_is_empty_and_one_that_was_closed_is_not() {
     drop(store);
     let scene = Scene::new();
     assert_eq!(
-        scene.writer.register_user(key(1).public()),
+        scene.writer.register_user(key(1).public(), 0),
         crate::store::Registration::Added
     );
     let dir = scene.close();

@@ -231,7 +231,7 @@ fn without_space_known_and_new_records_are_answered_alike_and_writing_resumes_by
         "announced"
     );
     assert_eq!(
-        scene.writer.register_user(key(1).public()),
+        scene.writer.register_user(key(1).public(), 0),
         Registration::NoSpace
     );
     assert_eq!(
@@ -252,7 +252,7 @@ fn users_are_registered_once_up_to_their_number_and_for_good() {
         users_max: 3,
         ..settings()
     });
-    let register = |n: u8| scene.writer.register_user(key(n).public());
+    let register = |n: u8| scene.writer.register_user(key(n).public(), 0);
     assert_eq!(register(1), Registration::Added);
     scene.keep(&record(1, kind(1, UNIQUE), 1));
     assert_eq!(register(1), Registration::Known);
@@ -261,14 +261,16 @@ fn users_are_registered_once_up_to_their_number_and_for_good() {
     assert_eq!(register(4), Registration::Full);
     assert_eq!(register(3), Registration::Known);
     assert_eq!(scene.store.tail(), Seq::new(4));
+    let in_place_of_one = scene.writer.register_user(key(4).public(), 1);
+    assert_eq!(in_place_of_one, Registration::Added);
     let scene = scene.reopen();
     let mut users = scene.store.users().unwrap();
     users.sort();
-    let mut expected = [1, 2, 3].map(|n| key(n).public());
+    let mut expected = [1, 2, 3, 4].map(|n| key(n).public());
     expected.sort();
     assert_eq!(users, expected);
     assert_eq!(
-        scene.writer.register_user(key(2).public()),
+        scene.writer.register_user(key(2).public(), 0),
         Registration::Known
     );
     let report = scene.store.verify(&mut inspect(), &mut |_| {}).unwrap();
@@ -338,7 +340,7 @@ fn what_is_queued_is_written_and_answered_before_the_end() {
         .try_submit(record(1, kind(1, UNIQUE), 1), sender);
     assert!(matches!(late, Err(SubmitError::Closed(..))));
     assert_eq!(
-        scene.writer.register_user(key(1).public()),
+        scene.writer.register_user(key(1).public(), 0),
         Registration::Halted
     );
 }
@@ -412,7 +414,7 @@ fn a_batch_that_cannot_be_written_halts_the_store_and_nothing_of_it_is_told() {
         "halted"
     );
     assert_eq!(
-        scene.writer.register_user(key(1).public()),
+        scene.writer.register_user(key(1).public(), 0),
         Registration::Halted
     );
     assert_eq!(scene.store.halted(), Some(reason.as_str()));

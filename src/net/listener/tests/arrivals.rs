@@ -128,12 +128,12 @@ async fn a_connection_that_is_dropped_in_the_middle_is_gone() {
 struct Panics;
 
 impl Newcomers for Panics {
-    fn greeted(&self, _: PeerKey) {
+    fn greeted(&self, _: PeerKey, _: IpAddr) {
         panic!("as the test wants");
     }
 
     fn redeem(&self, _: PeerKey, _: Redeem, _: Answers) {}
-    fn register(&self, _: PeerKey) {}
+    fn register(&self, _: PeerKey, _: IpAddr) {}
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
