@@ -278,6 +278,14 @@ impl<C: Carrier> Connection<C> {
         let shared = &self.shared;
         let opened = Instant::now().into_std();
         let room = self.room.for_stream();
+        let context = Context {
+            arrival: Arc::clone(&self.arrival),
+            requester: Arc::clone(&self.requester),
+            toll: Arc::clone(&self.toll),
+            info: Arc::clone(&shared.services.info),
+            probing: Arc::clone(&shared.services.probing),
+            newcomers: Arc::clone(&shared.newcomers),
+        };
         let stream = Stream {
             reader,
             writer,
@@ -292,21 +300,10 @@ impl<C: Carrier> Connection<C> {
             ),
             asks: Asks::new(),
             orders: Orders::new(shared.desk.clone(), Arc::clone(&self.requester)),
-            blobs: Blobs::new(
-                shared.depot.clone(),
-                Arc::clone(&self.requester),
-                Arc::clone(&self.arrival.settings),
-            ),
+            blobs: Blobs::new(shared.depot.clone(), context.sight(None, None)),
             room,
             signals: self.signals.fresh(),
-            context: Context {
-                arrival: Arc::clone(&self.arrival),
-                requester: Arc::clone(&self.requester),
-                toll: Arc::clone(&self.toll),
-                info: Arc::clone(&shared.services.info),
-                probing: Arc::clone(&shared.services.probing),
-                newcomers: Arc::clone(&shared.newcomers),
-            },
+            context,
         };
         self.streams.spawn(stream.drive());
     }

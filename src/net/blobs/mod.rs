@@ -21,12 +21,13 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 use super::newcomers::Newcomers;
 use super::readers::Lane;
 use super::readers::ReaderPanicked;
-use super::requester::Requester;
+use super::sight::Sight;
 use crate::base::limits::{
-    BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_QUEUE_MAX_BYTES, STREAM_PAGES_MAX,
+    BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_QUEUE_MAX_BYTES, RATE_BLOB_ROW_BYTES, RECORD_COST_KEYS,
+    STREAM_PAGES_MAX,
 };
 use crate::identity::Peer;
-use crate::session::{BlobNews, BlobOrder, Event, Settings, Ticket};
+use crate::session::{BlobNews, BlobOrder, Event, Ticket};
 use crate::store::{
     BlobClaim, BlobOutcome, BlobReadError, BlobReader, BlobUpload, BlobWriter, Store, StoreError,
 };
@@ -78,8 +79,7 @@ impl fmt::Debug for Depot {
 pub(super) struct Blobs {
     /// `None` where there is no store.
     depot: Option<Arc<Depot>>,
-    requester: Arc<Requester>,
-    settings: Arc<Settings>,
+    sight: Arc<Sight>,
     tasks: JoinSet<()>,
     tickets: HashMap<Id, Ticket>,
     upload: Option<Upload>,
@@ -140,22 +140,17 @@ enum NotSent {
 struct Job {
     ticket: Ticket,
     depot: Option<Arc<Depot>>,
-    requester: Arc<Requester>,
-    settings: Arc<Settings>,
+    sight: Arc<Sight>,
     sender: mpsc::Sender<Told>,
 }
 
 impl Blobs {
-    pub(super) fn new(
-        depot: Option<Arc<Depot>>,
-        requester: Arc<Requester>,
-        settings: Arc<Settings>,
-    ) -> Self {
+    /// `sight` is that of a stream which is bound to nothing: BLOBs belong to no role.
+    pub(super) fn new(depot: Option<Arc<Depot>>, sight: Sight) -> Self {
         let (sender, told) = mpsc::channel(STREAM_PAGES_MAX);
         Self {
             depot,
-            requester,
-            settings,
+            sight: Arc::new(sight),
             tasks: JoinSet::new(),
             tickets: HashMap::new(),
             upload: None,
@@ -229,8 +224,7 @@ impl Blobs {
         Job {
             ticket,
             depot: self.depot.clone(),
-            requester: Arc::clone(&self.requester),
-            settings: Arc::clone(&self.settings),
+            sight: Arc::clone(&self.sight),
             sender: self.sender.clone(),
         }
     }
@@ -309,12 +303,13 @@ impl Job {
         data_bytes: u64,
         mut pieces: mpsc::Receiver<Piece>,
     ) -> Result<ResultCode, NotTaken> {
-        self.requester.refresh().await;
-        let submitter = self.requester.submitter(None, None);
+        self.sight.refresh().await;
+        let submitter = self.sight.requester.submitter(None, None);
         if let Some(depot) = &self.depot {
             depot.register(submitter.peer).await;
         }
         let account = self
+            .sight
             .settings
             .admits_blob(&submitter, data_bytes)
             .map_err(NotTaken::Refused)?;
@@ -364,22 +359,29 @@ impl Job {
     }
 
     async fn handed_out(&self, hash: BlobHash) -> Result<(), NotSent> {
-        self.requester.refresh().await;
-        let reader = self.requester.reader(None, None);
-        self.settings
+        self.sight.refresh().await;
+        let reader = self.sight.requester.reader(None, None);
+        self.sight
+            .settings
             .reads_blobs(&reader)
             .map_err(NotSent::Refused)?;
         let mut blob = self.found(hash).await?;
         let data_bytes = blob.left_bytes();
         self.tell(BlobNews::Found { data_bytes }).await?;
         while blob.left_bytes() > 0 {
+            self.sight.toll.rest().await;
             // A place first: a page that is read has somewhere to go.
             let place = self.sender.reserve().await.map_err(|_| NotSent::Gone)?;
             let work = move || {
                 let page = blob.page();
-                (blob, page)
+                let cost_keys = page.as_ref().map_or(0, cost_keys);
+                ((blob, page), cost_keys)
             };
-            let (next, page) = self.requester.readers().run(Lane::Short, work).await?;
+            // In the short queue to its end: a page is one piece of one file, and never more work
+            // than a short read. The long one is for reads that keep a thread busy; behind them,
+            // with one page of each address at a time, a large BLOB would never arrive. What
+            // bounds its reader is the toll.
+            let (next, page) = self.sight.read(Lane::Short, work).await?;
             blob = next;
             let ticket = self.ticket;
             let news = BlobNews::Page(page?);
@@ -393,6 +395,7 @@ impl Job {
         let store = depot.ok_or(NotSent::Refused(ResultCode::NotFound))?;
         let store = store.store.clone();
         let found = self
+            .sight
             .requester
             .readers()
             .run(Lane::Short, move || store.blob(&hash));
@@ -425,6 +428,13 @@ async fn write(depot: &Depot, upload: &mut BlobUpload, mut data: Bytes) -> Resul
         upload.write(chunk, room);
     }
     Ok(())
+}
+
+/// What a page of a BLOB counts for.
+fn cost_keys(page: &Bytes) -> u64 {
+    let rows = page.len().div_ceil(RATE_BLOB_ROW_BYTES);
+    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+    rows.saturating_mul(RECORD_COST_KEYS.into())
 }
 
 /// What the peer is told.

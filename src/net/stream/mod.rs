@@ -27,7 +27,7 @@ use super::toll::Toll;
 use crate::base::Role;
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
 use crate::identity::Peer;
-use crate::session::{self, Action, Event, Ticket, Verdict};
+use crate::session::{self, Action, BlobNews, BlobOrder, Event, Ticket, Verdict};
 use crate::wire::{InfoReply, ResultCode};
 
 /// One stream: its transport, its session, and what it has under way.
@@ -63,7 +63,7 @@ impl Context {
         }
     }
 
-    fn sight(&self, bound: Option<Role>, app: Option<u32>) -> Sight {
+    pub(super) fn sight(&self, bound: Option<Role>, app: Option<u32>) -> Sight {
         Sight {
             settings: Arc::clone(&self.arrival.settings),
             requester: Arc::clone(&self.requester),
@@ -426,7 +426,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 asks.start(ticket, ask, &context.arrival, answerers);
             }
             Action::Operate { ticket, order } => stream.orders.start(ticket, order),
-            Action::Blob { ticket, order } => stream.blobs.carry_out(ticket, order),
+            Action::Blob { ticket, order } => self.blob(ticket, order),
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();
@@ -437,6 +437,26 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             Action::CloseConnection { result } => {
                 self.parting = Some(Parting::CloseConnection(result));
             }
+        }
+    }
+
+    /// Carries out an order about a BLOB, unless it begins one too many.
+    fn blob(&mut self, ticket: Ticket, order: BlobOrder) {
+        let stream = &mut self.stream;
+        let toll = &stream.context.toll;
+        let (verdict, refused): (_, fn(ResultCode) -> BlobNews) = match &order {
+            BlobOrder::Submit { .. } => (toll.submission(), BlobNews::Submitted),
+            BlobOrder::Get { .. } => (toll.read(), BlobNews::NotSent),
+            BlobOrder::Data(_) | BlobOrder::End | BlobOrder::Drop => {
+                return stream.blobs.carry_out(ticket, order);
+            }
+        };
+        match verdict {
+            Verdict::Pass => stream.blobs.carry_out(ticket, order),
+            verdict => self.refuse(verdict, |result| {
+                let news = refused(result);
+                Event::Blob { ticket, news }
+            }),
         }
     }
 

@@ -48,11 +48,7 @@ impl Driven {
             ),
             asks: Asks::new(),
             orders: Orders::new(Desk::new(None), Arc::clone(&requester)),
-            blobs: Blobs::new(
-                Some(behind.depot()),
-                Arc::clone(&requester),
-                Arc::clone(&behind.settings),
-            ),
+            blobs: Blobs::new(Some(behind.depot()), behind.sight(None)),
             room,
             signals: control.watch(),
             context: Context {

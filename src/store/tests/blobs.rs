@@ -325,16 +325,43 @@ fn an_account_has_room_up_to_its_quota_which_counts_each_blob_for_more_than_its_
     assert_clean(&scene.store, 3);
 }
 
+/// The claim of that number of one of many accounts.
+fn claim_of(owner: u8, number: u64) -> BlobClaim {
+    BlobClaim {
+        owner: (owner > 0).then(|| key(owner).public()),
+        ..claim(&[[owner; 8], number.to_be_bytes()].concat())
+    }
+}
+
 #[test]
 fn as_many_uploads_as_may_be_open_at_a_time_are_and_no_more() {
     let scene = Scene::new();
-    let claims = (0..=limits::BLOB_UPLOADS_MAX).map(|n| claim(&n.to_be_bytes()));
+    let each = limits::BLOB_OWNER_UPLOADS_MAX;
+    let owners = (1_u8..).take(limits::BLOB_UPLOADS_MAX.div_ceil(usize::try_from(each).unwrap()));
+    let claims = owners.flat_map(|owner| (0..each).map(move |number| claim_of(owner, number)));
+    let claims = claims.take(limits::BLOB_UPLOADS_MAX);
     let mut open: Vec<_> = claims.map(|claim| begin(&scene, claim)).collect();
-    let last = open.pop().unwrap();
-    assert_eq!(last.map(drop), Err(BlobOutcome::Busy));
     assert!(open.iter().all(Result::is_ok));
+    let refused = begin(&scene, claim(b"one more"));
+    assert_eq!(refused.map(drop), Err(BlobOutcome::Busy));
     open.pop();
     assert!(begin(&scene, claim(b"one more")).is_ok());
+}
+
+#[test]
+fn one_account_has_a_few_uploads_open_at_a_time_and_leaves_the_others_to_others() {
+    let scene = Scene::new();
+    // Whoever has no account of their own shares one.
+    for owner in [0, 7] {
+        let claims = (0..limits::BLOB_OWNER_UPLOADS_MAX).map(|number| claim_of(owner, number));
+        let mut open: Vec<_> = claims.map(|claim| begin(&scene, claim)).collect();
+        assert!(open.iter().all(Result::is_ok));
+        let refused = begin(&scene, claim_of(owner, u64::MAX));
+        assert_eq!(refused.map(drop), Err(BlobOutcome::Busy));
+        drop(begin(&scene, claim_of(9, 0)).unwrap());
+        open.pop();
+        drop(begin(&scene, claim_of(owner, u64::MAX)).unwrap());
+    }
 }
 
 #[test]
