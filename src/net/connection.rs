@@ -19,7 +19,7 @@ use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
 use super::requests::{Requests, Source};
-use super::room::Room;
+use super::room::{Output, Room};
 use super::services::{Admission, Records, Services};
 use super::signals::{Signal, Watch};
 use super::stream::{Context, Stream, StreamEnd};
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     newcomers: Arc<dyn Newcomers>,
     readers: Readers,
     budget: Budget,
+    output: Output,
     desk: Desk,
 }
 
@@ -75,6 +76,7 @@ impl Shared {
             newcomers,
             readers: Readers::new(),
             budget: Budget::new(),
+            output: Output::new(),
         }
     }
 
@@ -161,6 +163,7 @@ impl<C: Carrier> Connection<C> {
             Arc::clone(&arrival.settings),
             arrival.remote.ip(),
         );
+        let room = Room::new(&shared.output);
         Self {
             session: Arc::new(session::Connection::new(
                 peer,
@@ -174,7 +177,7 @@ impl<C: Carrier> Connection<C> {
             number,
             signals,
             streams: JoinSet::new(),
-            room: Room::new(),
+            room,
             permit,
         }
     }
@@ -300,7 +303,7 @@ impl<C: Carrier> Connection<C> {
             ),
             asks: Asks::new(),
             orders: Orders::new(shared.desk.clone(), Arc::clone(&self.requester)),
-            blobs: Blobs::new(shared.depot.clone(), context.sight(None, None)),
+            blobs: Blobs::new(shared.depot.clone(), context.sight(None, None), &room),
             room,
             signals: self.signals.fresh(),
             context,

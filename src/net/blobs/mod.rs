@@ -21,10 +21,11 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 use super::newcomers::Newcomers;
 use super::readers::Lane;
 use super::readers::ReaderPanicked;
+use super::room::{PageSize, StreamRoom, Underway};
 use super::sight::Sight;
 use crate::base::limits::{
-    BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_QUEUE_MAX_BYTES, RATE_BLOB_ROW_BYTES, RECORD_COST_KEYS,
-    STREAM_PAGES_MAX,
+    BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_PAGE_BYTES, BLOB_QUEUE_MAX_BYTES, RATE_BLOB_ROW_BYTES,
+    RECORD_COST_KEYS, STREAM_PAGES_MAX,
 };
 use crate::identity::Peer;
 use crate::session::{BlobNews, BlobOrder, Event, Ticket};
@@ -80,6 +81,7 @@ pub(super) struct Blobs {
     /// `None` where there is no store.
     depot: Option<Arc<Depot>>,
     sight: Arc<Sight>,
+    room: StreamRoom,
     tasks: JoinSet<()>,
     tickets: HashMap<Id, Ticket>,
     upload: Option<Upload>,
@@ -106,6 +108,8 @@ enum Piece {
 pub(super) struct Told {
     ticket: Ticket,
     news: BlobNews,
+    /// The room that a page has.
+    page: Option<Underway>,
 }
 
 /// Why a BLOB is not taken in.
@@ -141,16 +145,18 @@ struct Job {
     ticket: Ticket,
     depot: Option<Arc<Depot>>,
     sight: Arc<Sight>,
+    room: StreamRoom,
     sender: mpsc::Sender<Told>,
 }
 
 impl Blobs {
     /// `sight` is that of a stream which is bound to nothing: BLOBs belong to no role.
-    pub(super) fn new(depot: Option<Arc<Depot>>, sight: Sight) -> Self {
+    pub(super) fn new(depot: Option<Arc<Depot>>, sight: Sight, room: &StreamRoom) -> Self {
         let (sender, told) = mpsc::channel(STREAM_PAGES_MAX);
         Self {
             depot,
             sight: Arc::new(sight),
+            room: room.apart(),
             tasks: JoinSet::new(),
             tickets: HashMap::new(),
             upload: None,
@@ -225,6 +231,7 @@ impl Blobs {
             ticket,
             depot: self.depot.clone(),
             sight: Arc::clone(&self.sight),
+            room: self.room.clone(),
             sender: self.sender.clone(),
         }
     }
@@ -261,7 +268,8 @@ impl Blobs {
             Some(_) => BlobNews::Submitted(result),
             None => BlobNews::NotSent(result),
         };
-        Some(Told { ticket, news })
+        let page = None;
+        Some(Told { ticket, news, page })
     }
 }
 
@@ -274,17 +282,18 @@ async fn room(upload: Option<&Upload>) {
 }
 
 impl Told {
-    /// What the session is told.
-    pub(super) fn into_event(self) -> Event {
-        let Self { ticket, news } = self;
-        Event::Blob { ticket, news }
+    /// What the session is told, and the page it is, if it is one.
+    pub(super) fn into_event(self) -> (Event, Option<Underway>) {
+        let Self { ticket, news, page } = self;
+        (Event::Blob { ticket, news }, page)
     }
 }
 
 impl Job {
     async fn tell(&self, news: BlobNews) -> Result<(), NotSent> {
         let ticket = self.ticket;
-        let told = self.sender.send(Told { ticket, news }).await;
+        let page = None;
+        let told = self.sender.send(Told { ticket, news, page }).await;
         told.map_err(|_| NotSent::Gone)
     }
 
@@ -372,8 +381,10 @@ impl Job {
             self.sight.toll.rest().await;
             // A place first: a page that is read has somewhere to go.
             let place = self.sender.reserve().await.map_err(|_| NotSent::Gone)?;
+            let room = self.room.page(PageSize::Any).await.ok_or(NotSent::Gone)?;
+            let max_bytes = room.max_bytes().min(BLOB_PAGE_BYTES);
             let work = move || {
-                let page = blob.page();
+                let page = blob.page(max_bytes);
                 let cost_keys = page.as_ref().map_or(0, cost_keys);
                 ((blob, page), cost_keys)
             };
@@ -384,8 +395,10 @@ impl Job {
             let (next, page) = self.sight.read(Lane::Short, work).await?;
             blob = next;
             let ticket = self.ticket;
-            let news = BlobNews::Page(page?);
-            place.send(Told { ticket, news });
+            let data = page?;
+            let page = Some(room.of(data.len()));
+            let news = BlobNews::Page(data);
+            place.send(Told { ticket, news, page });
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! BLOBs of a driven stream, with a store behind it.
 
 use super::*;
+use crate::net::room::Room;
 use crate::net::stream::testing::Driven;
 use crate::net::testing::{Behind, soon};
 use crate::policy::{Limit, RateRules};
@@ -178,4 +179,41 @@ async fn the_data_of_a_blob_count_as_rows_and_wait_until_they_are_made_good() {
         .of(Limit::QueryRows)
         .delayed;
     assert!(delayed.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn a_blob_comes_however_much_others_hold_that_read_nothing() {
+    let behind = Behind::new();
+    let data = data();
+    let hash = store(&behind, &data).await;
+    let room = Room::with_output(1);
+    let held = room.for_stream().page(PageSize::Large).await.unwrap();
+    let mut driven = Driven::with_room(&behind, std::time::Instant::now(), &room);
+    driven.peer.allow(usize::MAX);
+    driven.peer.send(&crate::net::testing::hello());
+    driven.peer.next().await.unwrap();
+    driven.peer.send(&get(hash));
+    driven.peer.send(&get(BlobHash::of(b"absent")));
+    for expected in [ResultCode::Success, ResultCode::NotFound] {
+        let answer = driven.peer.next().await;
+        let Some(ServerMessage::BlobResult { result, .. }) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(result, expected);
+    }
+    drop(held);
+}
+
+#[tokio::test]
+async fn the_data_of_a_blob_that_nobody_reads_are_counted_in_the_room_of_the_connection() {
+    let behind = Behind::new();
+    let hash = store(&behind, &data()).await;
+    let room = Room::for_tests();
+    let driven = Driven::with_room(&behind, std::time::Instant::now(), &room);
+    driven.peer.send(&crate::net::testing::hello());
+    driven.peer.send(&get(hash));
+    crate::net::testing::until(|| room.common_bytes() >= 2 * BLOB_PAGE_BYTES).await;
+    driven.peer.reset();
+    soon(driven.driver).await.unwrap();
+    assert_eq!(room.common_bytes(), 0);
 }

@@ -18,7 +18,7 @@ use super::probing::{self, Answerers, Arrival, Asks, Probing};
 use super::readers::Lane;
 use super::requester::Requester;
 use super::requests::{Requests, Told};
-use super::room::StreamRoom;
+use super::room::{StreamRoom, Underway};
 use super::services::InfoSource;
 use super::sight::Sight;
 use super::signals::{Signal, Watch};
@@ -245,13 +245,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 written?;
                 self.outbox.written();
             }
-            Woken::Request(Some(told)) => {
-                let (event, page) = told.into_event();
-                self.tell(event);
-                if let Some(page) = page {
-                    self.outbox.keep(page);
-                }
-            }
+            Woken::Request(Some(told)) => self.tell_page(told.into_event()),
             Woken::Request(None) => {}
             Woken::Submitted(results) => {
                 for (ticket, result) in results {
@@ -265,7 +259,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 let reply = *reply;
                 self.tell(Event::Info { ticket, reply });
             }
-            Woken::Blob(Some(told)) => self.tell(told.into_event()),
+            Woken::Blob(Some(told)) => self.tell_page(told.into_event()),
             Woken::Blob(None) => {}
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
             Woken::Signal(Signal::Banned) => {
@@ -356,6 +350,14 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             && !stream.requests.is_crowded()
             && !stream.blobs.is_blocked()
             && stream.session.wants_bytes()
+    }
+
+    /// Tells the session of an event that may be a page, which is on its way from here on.
+    fn tell_page(&mut self, (event, page): (Event, Option<Underway>)) {
+        self.tell(event);
+        if let Some(page) = page {
+            self.outbox.keep(page);
+        }
     }
 
     /// Tells the session of an event, and carries out all it asks for.
