@@ -19,7 +19,7 @@ use super::probing::{Arrival, Asks, Probing};
 use super::readers::Readers;
 use super::requester::{NoSchedules, Requester};
 use super::requests::{Requests, Source};
-use super::room::Room;
+use super::room::{Output, Room};
 use super::services::{Admission, Records, Services};
 use super::signals::{Signal, Watch};
 use super::stream::{Context, Stream, StreamEnd};
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     newcomers: Arc<dyn Newcomers>,
     readers: Readers,
     budget: Budget,
+    output: Output,
     desk: Desk,
 }
 
@@ -75,6 +76,7 @@ impl Shared {
             newcomers,
             readers: Readers::new(),
             budget: Budget::new(),
+            output: Output::new(),
         }
     }
 
@@ -161,6 +163,7 @@ impl<C: Carrier> Connection<C> {
             Arc::clone(&requester),
             Arc::clone(&arrival.settings),
         );
+        let room = Room::new(&shared.output);
         Self {
             session: Arc::new(session::Connection::new(
                 peer,
@@ -174,7 +177,7 @@ impl<C: Carrier> Connection<C> {
             number,
             signals,
             streams: JoinSet::new(),
-            room: Room::new(),
+            room,
             permit,
         }
     }
@@ -278,6 +281,14 @@ impl<C: Carrier> Connection<C> {
         let shared = &self.shared;
         let opened = Instant::now().into_std();
         let room = self.room.for_stream();
+        let context = Context {
+            arrival: Arc::clone(&self.arrival),
+            requester: Arc::clone(&self.requester),
+            toll: Arc::clone(&self.toll),
+            info: Arc::clone(&shared.services.info),
+            probing: Arc::clone(&shared.services.probing),
+            newcomers: Arc::clone(&shared.newcomers),
+        };
         let stream = Stream {
             reader,
             writer,
@@ -292,21 +303,10 @@ impl<C: Carrier> Connection<C> {
             ),
             asks: Asks::new(),
             orders: Orders::new(shared.desk.clone(), Arc::clone(&self.requester)),
-            blobs: Blobs::new(
-                shared.depot.clone(),
-                Arc::clone(&self.requester),
-                Arc::clone(&self.arrival.settings),
-            ),
+            blobs: Blobs::new(shared.depot.clone(), context.sight(None, None), &room),
             room,
             signals: self.signals.fresh(),
-            context: Context {
-                arrival: Arc::clone(&self.arrival),
-                requester: Arc::clone(&self.requester),
-                toll: Arc::clone(&self.toll),
-                info: Arc::clone(&shared.services.info),
-                probing: Arc::clone(&shared.services.probing),
-                newcomers: Arc::clone(&shared.newcomers),
-            },
+            context,
         };
         self.streams.spawn(stream.drive());
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::effort::Effort;
 use super::requests::{Request, Stop};
+use super::room::PageSize;
 use crate::base::Seq;
 use crate::base::limits::{GET_GROUP_MAX_RECORDS, SHORT_READ_COST_KEYS};
 use crate::store::{Cursor, Entry, PageBudget, Store, StoreError};
@@ -42,8 +43,16 @@ struct Page<'a> {
     sees: &'a dyn Fn(&Entry) -> bool,
     ends: Instant,
     left: PageBudget,
-    cost_keys: u64,
+    found: Found,
+}
+
+/// What a page has.
+#[derive(Default)]
+struct Found {
     records: Vec<Record>,
+    /// Whether the next record was found, and would have exceeded the budget.
+    is_cut: bool,
+    cost_keys: u64,
 }
 
 impl Gets {
@@ -64,23 +73,25 @@ impl Gets {
     pub(super) async fn run(mut self, request: &Request, effort: Effort) -> Result<(), Stop> {
         // The session bounds the references, so looking for them is not in vain.
         let mut effort = effort.more(self.wanted.len(), REFERENCE_COST_KEYS);
+        let mut size = PageSize::Any;
         while !self.is_done() {
-            let place = request.turn().await?;
+            let place = request.turn(size).await?;
             request.sight.refresh().await;
             let store = request.source.store.clone();
             let sight = Arc::clone(&request.sight);
-            let mut budget = effort.budget();
+            let mut budget = place.budget(effort.budget());
             // Looking for one reference does not rest in between.
             budget.cost_keys = budget.cost_keys.min(SHORT_READ_COST_KEYS);
             let work = move || {
                 let page = self.page(&store, &|entry| sight.sees(entry), budget);
-                let cost_keys = page.as_ref().map_or(0, |(_, cost_keys)| *cost_keys);
+                let cost_keys = page.as_ref().map_or(0, |page| page.cost_keys);
                 (page.map(|page| (self, page)), cost_keys)
             };
-            let (gets, (records, cost_keys)) = effort.read(&request.sight, work).await??;
+            let (gets, found) = effort.read(&request.sight, work).await??;
             self = gets;
-            let spent = effort.add(cost_keys, records.len());
-            place.records(records);
+            size = place.next_size(found.is_cut && found.records.is_empty());
+            let spent = effort.add(found.cost_keys, found.records.len());
+            place.records(found.records);
             if !self.is_done() {
                 spent?;
             }
@@ -92,21 +103,20 @@ impl Gets {
         self.wanted.is_empty() && self.group.is_none()
     }
 
-    /// The next page of records, and what it cost. It may be empty without being the last.
+    /// The next page. It may be empty without being the last.
     fn page(
         &mut self,
         store: &Store,
         sees: &dyn Fn(&Entry) -> bool,
         budget: PageBudget,
-    ) -> Result<(Vec<Record>, u64), StoreError> {
+    ) -> Result<Found, StoreError> {
         let began = Instant::now();
         let mut page = Page {
             store,
             sees,
             ends: began.checked_add(budget.time).unwrap_or(began),
             left: budget,
-            cost_keys: 0,
-            records: Vec::new(),
+            found: Found::default(),
         };
         while page.has_room() {
             if let Some(group) = &mut self.group {
@@ -123,7 +133,7 @@ impl Gets {
                 break;
             }
         }
-        Ok((page.records, page.cost_keys))
+        Ok(page.found)
     }
 
     fn id(&mut self, id: RecordId, page: &mut Page<'_>) -> Result<(), StoreError> {
@@ -132,7 +142,14 @@ impl Gets {
         }
         page.spend(REFERENCE_COST_KEYS);
         for entry in page.store.get(&Reference::Id(id), 1)? {
-            if (page.sees)(&entry) && !self.answered.in_group(&entry) {
+            if !(page.sees)(&entry) || self.answered.in_group(&entry) {
+                continue;
+            }
+            if entry.record.bytes().len() > page.left.bytes_max {
+                page.found.is_cut = true;
+                self.answered.ids.remove(&id);
+                self.wanted.push_front(Reference::Id(id));
+            } else {
                 page.push(&entry);
             }
         }
@@ -158,12 +175,14 @@ impl Group {
         let budget = PageBudget {
             rows: self.left.min(page.left.rows),
             bytes: page.left.bytes,
+            bytes_max: page.left.bytes_max,
             cost_keys: page.left.cost_keys,
             paced: page.left.paced,
             time: page.ends.saturating_duration_since(Instant::now()),
         };
         let found = page.store.page(&mut self.cursor, page.sees, budget)?;
         page.spend(found.cost_keys);
+        page.found.is_cut = found.is_cut;
         for entry in &found.entries {
             let id = entry.record.id();
             self.oldest = Some(id);
@@ -189,17 +208,20 @@ impl Answered {
 impl Page<'_> {
     fn push(&mut self, entry: &Entry) {
         self.left.rows = self.left.rows.saturating_sub(1);
-        self.left.bytes = self.left.bytes.saturating_sub(entry.record.bytes().len());
-        self.records.push(entry.record.clone());
+        let bytes = entry.record.bytes().len();
+        self.left.bytes = self.left.bytes.saturating_sub(bytes);
+        self.left.bytes_max = self.left.bytes_max.saturating_sub(bytes);
+        self.found.records.push(entry.record.clone());
     }
 
     fn spend(&mut self, keys: u64) {
-        self.cost_keys = self.cost_keys.saturating_add(keys);
+        self.found.cost_keys = self.found.cost_keys.saturating_add(keys);
         self.left.cost_keys = self.left.cost_keys.saturating_sub(keys);
     }
 
     fn has_room(&self) -> bool {
-        self.left.rows > 0
+        !self.found.is_cut
+            && self.left.rows > 0
             && self.left.bytes > 0
             && self.left.cost_keys > 0
             && Instant::now() < self.ends

@@ -135,11 +135,12 @@ fn length(bytes: &Bytes) -> u64 {
 mod tests {
     use super::super::room::Room;
     use super::*;
-    use crate::base::limits::{CONNECTION_OUTBOX_BYTES, CONNECTION_PAGES_MAX};
+    use crate::base::limits::CONNECTION_OUTBOX_BYTES;
+    use crate::net::room::PageSize;
     use futures_util::FutureExt;
 
     fn outbox() -> Outbox {
-        Outbox::new(&Room::new().for_stream())
+        Outbox::new(&Room::for_tests().for_stream())
     }
 
     /// Sends everything in bites of `bite` bytes, as a transport with little room would.
@@ -198,13 +199,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_on_its_way_until_its_last_byte_is_sent() {
-        let room = Room::new().for_stream();
+        let room = Room::for_tests().for_stream();
         let mut outbox = Outbox::new(&room);
-        for _ in 0..=CONNECTION_PAGES_MAX {
+        let page = || room.page(PageSize::Any).now_or_never().flatten();
+        while let Some(page) = page() {
             outbox.push(Bytes::from(vec![0; 5_000]));
-            outbox.keep(room.page().await.unwrap());
+            outbox.keep(page);
         }
-        let is_full = || room.page().now_or_never().is_none();
+        let is_full = || page().is_none();
         assert!(is_full());
         outbox.front()[0].truncate(1);
         outbox.written();
@@ -216,16 +218,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_of_which_nothing_is_sent_is_not_on_its_way() {
-        let room = Room::new().for_stream();
+        let room = Room::for_tests().for_stream();
         let mut outbox = Outbox::new(&room);
-        for _ in 0..10 * CONNECTION_PAGES_MAX {
-            outbox.keep(room.page().await.unwrap());
+        for _ in 0..100 {
+            outbox.keep(room.page(PageSize::Large).await.unwrap());
         }
     }
 
     #[test]
     fn where_much_waits_on_other_streams_there_is_less_room() {
-        let room = Room::new();
+        let room = Room::for_tests();
         let [mut one, mut other] = [(); 2].map(|()| Outbox::new(&room.for_stream()));
         other.push(Bytes::from(vec![0; STREAM_OUTBOX_MIN_BYTES]));
         assert!(other.has_room());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::effort::Effort;
 use super::requests::{Request, Stop};
+use super::room::PageSize;
 use crate::base::Seq;
 use crate::base::limits::PAGE_MAX_RECORDS;
 use crate::store::{Cursor, Entry, Page, PageBudget};
@@ -45,10 +46,13 @@ impl Stored {
         }
         let mut cursor = self.cursor;
         let mut left = wanted.min(cap);
+        let mut size = PageSize::Any;
         while left > 0 {
             // A place first: a page that is read has somewhere to go.
-            let place = request.turn().await?;
-            let (next, page) = read_page(request, cursor, left, &effort).await?;
+            let place = request.turn(size).await?;
+            let budget = place.budget(effort.budget());
+            let (next, page) = read_page(request, cursor, left, budget, &effort).await?;
+            size = place.next_size(page.is_cut && page.entries.is_empty());
             cursor = next;
             left = left.saturating_sub(page.entries.len());
             place.records(records(&page.entries));
@@ -75,7 +79,7 @@ async fn is_exhausted(
 ) -> Result<bool, Stop> {
     loop {
         request.sight.toll.rest().await;
-        let (next, page) = read_page(request, cursor, 1, &effort).await?;
+        let (next, page) = read_page(request, cursor, 1, effort.budget(), &effort).await?;
         cursor = next;
         if !page.entries.is_empty() {
             return Ok(false);
@@ -92,6 +96,7 @@ async fn read_page(
     request: &Request,
     mut cursor: Cursor,
     max: usize,
+    budget: PageBudget,
     effort: &Effort,
 ) -> Result<(Cursor, Page), Stop> {
     request.sight.refresh().await;
@@ -99,7 +104,7 @@ async fn read_page(
     let sight = Arc::clone(&request.sight);
     let budget = PageBudget {
         rows: max.min(PAGE_MAX_RECORDS),
-        ..effort.budget()
+        ..budget
     };
     let work = move || {
         let page = store.page(&mut cursor, &|entry| sight.sees(entry), budget);

@@ -16,6 +16,9 @@ pub struct PageBudget {
     pub rows: usize,
     /// Bytes of records past which no further entry joins the page.
     pub bytes: usize,
+    /// Bytes of records that the page has at most: one that would exceed them is left for the next
+    /// page, even where this one has no other.
+    pub bytes_max: usize,
     /// Keys past which the page ends, with what it has. A few more are looked at in any case.
     pub cost_keys: u64,
     /// Time after which the page ends, with what it has.
@@ -30,6 +33,7 @@ impl Default for PageBudget {
         Self {
             rows: limits::PAGE_MAX_RECORDS,
             bytes: limits::PAGE_MAX_BYTES,
+            bytes_max: usize::MAX,
             cost_keys: limits::PAGE_MAX_COST_KEYS,
             time: limits::PAGE_TIME_BUDGET,
             paced: false,

@@ -24,6 +24,8 @@ pub struct Page {
     pub entries: Vec<Arc<Entry>>,
     /// Whether there is nothing behind this page.
     pub done: bool,
+    /// Whether it ended before a record that would have exceeded [`PageBudget::bytes_max`].
+    pub is_cut: bool,
     /// What it cost, as [`PageBudget`] counts.
     pub cost_keys: u64,
 }
@@ -50,6 +52,7 @@ impl Store {
         };
         let mut page = Page::default();
         let mut bytes_left = budget.bytes;
+        let mut room_bytes = budget.bytes_max;
         loop {
             page.cost_keys = hands.clock.cost_keys();
             let rows_left = budget.rows.saturating_sub(page.entries.len());
@@ -72,6 +75,13 @@ impl Store {
                     && sees(&entry)
                 {
                     let bytes = entry.record.bytes().len();
+                    page.is_cut = bytes > room_bytes;
+                    if page.is_cut {
+                        looked_at -= 1;
+                        hands.clock.is_over(RECORD_KEYS);
+                        break;
+                    }
+                    room_bytes -= bytes;
                     bytes_left = bytes_left.saturating_sub(bytes);
                     page.entries.push(Arc::new(entry));
                 }
@@ -83,7 +93,7 @@ impl Store {
             cursor.put_back(hits.get(looked_at..).unwrap_or_default());
             page.done = found == Found::All && cursor.is_empty();
             page.cost_keys = hands.clock.cost_keys();
-            if page.done || is_over || found == Found::OutOfTime {
+            if page.done || page.is_cut || is_over || found == Found::OutOfTime {
                 return Ok(page);
             }
         }
@@ -132,6 +142,7 @@ impl Store {
         let budget = PageBudget {
             rows: max,
             bytes: usize::MAX,
+            bytes_max: usize::MAX,
             cost_keys: u64::MAX,
             time: Duration::MAX,
             paced: false,

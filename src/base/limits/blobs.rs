@@ -21,6 +21,10 @@ pub const BLOB_PAGE_BYTES: usize = 2 * BLOB_CHUNK_BYTES;
 /// [`BLOB_CHUNK_BYTES`], and four reads of their stream on the way, 40 MB.
 pub const BLOB_UPLOADS_MAX: usize = 128;
 
+/// Of these, those of one account, whose owner may have many connections: sixteen accounts fill
+/// them. Strangers share one account.
+pub const BLOB_OWNER_UPLOADS_MAX: u64 = 8;
+
 /// BLOBs that are being handed in at a time on one connection.
 pub const CONNECTION_UPLOADS_MAX: usize = 4;
 

@@ -27,6 +27,9 @@ const _: () = assert!(RECORD_MAX_BYTES.is_multiple_of(8));
 // schedule takes 152 bytes, its tag 40; its key and its master are kept.
 const _: () = assert!(DIRECTORY_SCHEDULES_MAX / 2 > (COMMIT_MAX_BYTES + RECORD_MAX_BYTES) / 152);
 const _: () = assert!(DIRECTORY_KEYS_MAX / 2 > 2 * (COMMIT_MAX_BYTES + RECORD_MAX_BYTES) / 192);
+const _: () = assert!(CONNECTION_PAGES_MAX_BYTES >= LARGE_PAGE_ROOM_BYTES);
+const _: () = assert!(OUTPUT_MAX_BYTES >= CONNECTION_PAGES_MAX_BYTES);
+const _: () = assert!(PAGE_ROOM_BYTES >= BLOB_PAGE_BYTES);
 const _: () = assert!(CONNECTION_READS_MAX_BYTES >= FILTER_MAX_BYTES);
 const _: () = assert!(STREAM_SUBMISSIONS_MAX_BYTES > RECORD_MESSAGE_MAX_BYTES);
 const _: () = assert!(BLOB_QUEUE_MAX_BYTES >= BLOB_CHUNK_BYTES);

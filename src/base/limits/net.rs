@@ -87,9 +87,24 @@ pub const SEND_CHUNK_BYTES: usize = 16 << 10;
 /// outbox has not taken.
 pub const STREAM_PAGES_MAX: usize = 2;
 
-/// Pages of results of one connection between the store and the transport, beside one for each of
-/// its streams: 2 MiB of ordinary records.
-pub const CONNECTION_PAGES_MAX: usize = 16;
+/// Bytes of pages, of records and of BLOBs, that one connection has between the store and the
+/// transport, beside [`SMALL_PAGE_BYTES`] twice for each of its streams: sixteen pages of ordinary
+/// records, or two of the largest.
+pub const CONNECTION_PAGES_MAX_BYTES: usize = 2 << 20;
+
+/// The same for all connections together: what five hundred of them may have.
+pub const OUTPUT_MAX_BYTES: usize = 1 << 30;
+
+/// Bytes of the one page of records, and the one of a BLOB, that a stream may have on their way
+/// however much is on its way on others: many posts, and few bytes for a hundred thousand streams.
+pub const SMALL_PAGE_BYTES: usize = 16 << 10;
+
+/// Bytes for which an ordinary page takes room before it is read: its last record may exceed
+/// [`PAGE_MAX_BYTES`](super::PAGE_MAX_BYTES) by as much as one that is not large.
+pub const PAGE_ROOM_BYTES: usize = super::PAGE_MAX_BYTES + (64 << 10);
+
+/// The same for a page whose last record may be as large as any.
+pub const LARGE_PAGE_ROOM_BYTES: usize = super::PAGE_MAX_BYTES + super::RECORD_MAX_BYTES;
 
 /// Bytes waiting to be sent on all streams of one connection, past which a stream has room for
 /// [`STREAM_OUTBOX_MIN_BYTES`] only.

@@ -71,6 +71,10 @@ pub const RATE_REPLY_BYTES: usize = 64;
 /// Rows that a request to read counts for before it looked at any.
 pub const RATE_READ_ROWS: u32 = 10;
 
+/// Bytes of a BLOB that count for as much as a row that is looked at. Reading them takes less; but
+/// so they leave at 20 MB a second and address, and nobody reads for others by way of BLOBs.
+pub const RATE_BLOB_ROW_BYTES: usize = 1 << 10;
+
 /// Ranges and keys that can be banned: about 200 bytes each, 13 MB.
 pub const BANS_MAX: usize = 65_536;
 

@@ -22,12 +22,14 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet, spawn_blocking};
 use super::newcomers::Newcomers;
 use super::readers::Lane;
 use super::readers::ReaderPanicked;
-use super::requester::Requester;
+use super::room::{PageSize, StreamRoom, Underway};
+use super::sight::Sight;
 use crate::base::limits::{
-    BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_QUEUE_MAX_BYTES, STREAM_PAGES_MAX,
+    BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_PAGE_BYTES, BLOB_QUEUE_MAX_BYTES, RATE_BLOB_ROW_BYTES,
+    RECORD_COST_KEYS, STREAM_PAGES_MAX,
 };
 use crate::identity::Peer;
-use crate::session::{BlobNews, BlobOrder, Event, Settings, Ticket};
+use crate::session::{BlobNews, BlobOrder, Event, Ticket};
 use crate::store::{
     BlobClaim, BlobOutcome, BlobReadError, BlobReader, BlobUpload, BlobWriter, Store, StoreError,
 };
@@ -79,8 +81,8 @@ impl fmt::Debug for Depot {
 pub(super) struct Blobs {
     /// `None` where there is no store.
     depot: Option<Arc<Depot>>,
-    requester: Arc<Requester>,
-    settings: Arc<Settings>,
+    sight: Arc<Sight>,
+    room: StreamRoom,
     tasks: JoinSet<()>,
     tickets: HashMap<Id, Ticket>,
     upload: Option<Upload>,
@@ -107,6 +109,8 @@ enum Piece {
 pub(super) struct Told {
     ticket: Ticket,
     news: BlobNews,
+    /// The room that a page has.
+    page: Option<Underway>,
 }
 
 /// Why a BLOB is not taken in.
@@ -141,22 +145,19 @@ enum NotSent {
 struct Job {
     ticket: Ticket,
     depot: Option<Arc<Depot>>,
-    requester: Arc<Requester>,
-    settings: Arc<Settings>,
+    sight: Arc<Sight>,
+    room: StreamRoom,
     sender: mpsc::Sender<Told>,
 }
 
 impl Blobs {
-    pub(super) fn new(
-        depot: Option<Arc<Depot>>,
-        requester: Arc<Requester>,
-        settings: Arc<Settings>,
-    ) -> Self {
+    /// `sight` is that of a stream which is bound to nothing: BLOBs belong to no role.
+    pub(super) fn new(depot: Option<Arc<Depot>>, sight: Sight, room: &StreamRoom) -> Self {
         let (sender, told) = mpsc::channel(STREAM_PAGES_MAX);
         Self {
             depot,
-            requester,
-            settings,
+            sight: Arc::new(sight),
+            room: room.apart(),
             tasks: JoinSet::new(),
             tickets: HashMap::new(),
             upload: None,
@@ -230,8 +231,8 @@ impl Blobs {
         Job {
             ticket,
             depot: self.depot.clone(),
-            requester: Arc::clone(&self.requester),
-            settings: Arc::clone(&self.settings),
+            sight: Arc::clone(&self.sight),
+            room: self.room.clone(),
             sender: self.sender.clone(),
         }
     }
@@ -268,7 +269,8 @@ impl Blobs {
             Some(_) => BlobNews::Submitted(result),
             None => BlobNews::NotSent(result),
         };
-        Some(Told { ticket, news })
+        let page = None;
+        Some(Told { ticket, news, page })
     }
 }
 
@@ -281,17 +283,18 @@ async fn room(upload: Option<&Upload>) {
 }
 
 impl Told {
-    /// What the session is told.
-    pub(super) fn into_event(self) -> Event {
-        let Self { ticket, news } = self;
-        Event::Blob { ticket, news }
+    /// What the session is told, and the page it is, if it is one.
+    pub(super) fn into_event(self) -> (Event, Option<Underway>) {
+        let Self { ticket, news, page } = self;
+        (Event::Blob { ticket, news }, page)
     }
 }
 
 impl Job {
     async fn tell(&self, news: BlobNews) -> Result<(), NotSent> {
         let ticket = self.ticket;
-        let told = self.sender.send(Told { ticket, news }).await;
+        let page = None;
+        let told = self.sender.send(Told { ticket, news, page }).await;
         told.map_err(|_| NotSent::Gone)
     }
 
@@ -310,13 +313,14 @@ impl Job {
         data_bytes: u64,
         mut pieces: mpsc::Receiver<Piece>,
     ) -> Result<ResultCode, NotTaken> {
-        self.requester.refresh().await;
-        let submitter = self.requester.submitter(None, None);
+        self.sight.refresh().await;
+        let submitter = self.sight.requester.submitter(None, None);
         if let Some(depot) = &self.depot {
-            let from = self.requester.address();
+            let from = self.sight.requester.address();
             depot.register(submitter.peer, from).await;
         }
         let account = self
+            .sight
             .settings
             .admits_blob(&submitter, data_bytes)
             .map_err(NotTaken::Refused)?;
@@ -366,26 +370,37 @@ impl Job {
     }
 
     async fn handed_out(&self, hash: BlobHash) -> Result<(), NotSent> {
-        self.requester.refresh().await;
-        let reader = self.requester.reader(None, None);
-        self.settings
+        self.sight.refresh().await;
+        let reader = self.sight.requester.reader(None, None);
+        self.sight
+            .settings
             .reads_blobs(&reader)
             .map_err(NotSent::Refused)?;
         let mut blob = self.found(hash).await?;
         let data_bytes = blob.left_bytes();
         self.tell(BlobNews::Found { data_bytes }).await?;
         while blob.left_bytes() > 0 {
+            self.sight.toll.rest().await;
             // A place first: a page that is read has somewhere to go.
             let place = self.sender.reserve().await.map_err(|_| NotSent::Gone)?;
+            let room = self.room.page(PageSize::Any).await.ok_or(NotSent::Gone)?;
+            let max_bytes = room.max_bytes().min(BLOB_PAGE_BYTES);
             let work = move || {
-                let page = blob.page();
-                (blob, page)
+                let page = blob.page(max_bytes);
+                let cost_keys = page.as_ref().map_or(0, cost_keys);
+                ((blob, page), cost_keys)
             };
-            let (next, page) = self.requester.readers().run(Lane::Short, work).await?;
+            // In the short queue to its end: a page is one piece of one file, and never more work
+            // than a short read. The long one is for reads that keep a thread busy; behind them,
+            // with one page of each address at a time, a large BLOB would never arrive. What
+            // bounds its reader is the toll.
+            let (next, page) = self.sight.read(Lane::Short, work).await?;
             blob = next;
             let ticket = self.ticket;
-            let news = BlobNews::Page(page?);
-            place.send(Told { ticket, news });
+            let data = page?;
+            let page = Some(room.of(data.len()));
+            let news = BlobNews::Page(data);
+            place.send(Told { ticket, news, page });
         }
         Ok(())
     }
@@ -395,6 +410,7 @@ impl Job {
         let store = depot.ok_or(NotSent::Refused(ResultCode::NotFound))?;
         let store = store.store.clone();
         let found = self
+            .sight
             .requester
             .readers()
             .run(Lane::Short, move || store.blob(&hash));
@@ -427,6 +443,13 @@ async fn write(depot: &Depot, upload: &mut BlobUpload, mut data: Bytes) -> Resul
         upload.write(chunk, room);
     }
     Ok(())
+}
+
+/// What a page of a BLOB counts for.
+fn cost_keys(page: &Bytes) -> u64 {
+    let rows = page.len().div_ceil(RATE_BLOB_ROW_BYTES);
+    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
+    rows.saturating_mul(RECORD_COST_KEYS.into())
 }
 
 /// What the peer is told.

@@ -1,9 +1,12 @@
 //! BLOBs of a driven stream, with a store behind it.
 
 use super::*;
+use crate::net::room::Room;
 use crate::net::stream::testing::Driven;
 use crate::net::testing::{Behind, soon};
+use crate::policy::{Limit, RateRules};
 use crate::wire::{ClientMessage, ServerMessage};
+use std::sync::atomic::Ordering;
 
 const LENGTH: usize = 64 * BLOB_CHUNK_BYTES + 1;
 
@@ -104,4 +107,113 @@ async fn requests_behind_a_blob_are_answered_behind_its_data() {
         })
     );
     assert!(is_absent, "{next:?}");
+}
+
+#[tokio::test]
+async fn blobs_over_the_limits_are_too_fast() {
+    let behind = Behind::new();
+    behind.admission.rates.set(RateRules {
+        query_rows_per_second: 15,
+        submissions_per_second: 1,
+        submissions_burst: 1,
+        ..RateRules::NONE
+    });
+    let mut driven = Driven::greeted(&behind).await;
+    let absent = BlobHash::of(b"absent");
+    let hash = *absent.as_bytes();
+    for expected in [ResultCode::NotFound, ResultCode::TooFast] {
+        driven.peer.send(&get(absent));
+        let answer = driven.peer.next().await;
+        let Some(ServerMessage::BlobResult { result, .. }) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(result, expected);
+    }
+    for expected in [ResultCode::RequiresAuthentication, ResultCode::TooFast] {
+        let data_bytes = 0;
+        driven
+            .peer
+            .send(&ClientMessage::BlobSubmission { hash, data_bytes });
+        let answer = driven.peer.next().await;
+        let result = expected;
+        assert_eq!(
+            answer,
+            Some(ServerMessage::BlobSubmissionResult { result, hash })
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_data_of_a_blob_count_as_rows_and_wait_until_they_are_made_good() {
+    let behind = Behind::new();
+    let data = data();
+    let hash = store(&behind, &data).await;
+    let rows_per_second = u32::try_from(LENGTH / RATE_BLOB_ROW_BYTES / 2).unwrap();
+    behind.admission.rates.set(RateRules {
+        query_rows_per_second: rows_per_second,
+        ..RateRules::NONE
+    });
+    let mut driven = Driven::greeted(&behind).await;
+    let began = tokio::time::Instant::now();
+    driven.peer.send(&get(hash));
+    driven.peer.send(&ClientMessage::Unsubscribe {
+        id: crate::net::testing::ID,
+    });
+    let head = driven.peer.next().await;
+    assert!(
+        matches!(head, Some(ServerMessage::BlobResult { .. })),
+        "{head:?}"
+    );
+    // What stands behind the data.
+    let next = driven.peer.next().await;
+    assert!(
+        matches!(next, Some(ServerMessage::QueryClosed { .. })),
+        "{next:?}"
+    );
+    let took = began.elapsed();
+    assert!(took > std::time::Duration::from_millis(500), "{took:?}");
+    let delayed = &behind
+        .admission
+        .rates
+        .counters()
+        .of(Limit::QueryRows)
+        .delayed;
+    assert!(delayed.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn a_blob_comes_however_much_others_hold_that_read_nothing() {
+    let behind = Behind::new();
+    let data = data();
+    let hash = store(&behind, &data).await;
+    let room = Room::with_output(1);
+    let held = room.for_stream().page(PageSize::Large).await.unwrap();
+    let mut driven = Driven::with_room(&behind, std::time::Instant::now(), &room);
+    driven.peer.allow(usize::MAX);
+    driven.peer.send(&crate::net::testing::hello());
+    driven.peer.next().await.unwrap();
+    driven.peer.send(&get(hash));
+    driven.peer.send(&get(BlobHash::of(b"absent")));
+    for expected in [ResultCode::Success, ResultCode::NotFound] {
+        let answer = driven.peer.next().await;
+        let Some(ServerMessage::BlobResult { result, .. }) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(result, expected);
+    }
+    drop(held);
+}
+
+#[tokio::test]
+async fn the_data_of_a_blob_that_nobody_reads_are_counted_in_the_room_of_the_connection() {
+    let behind = Behind::new();
+    let hash = store(&behind, &data()).await;
+    let room = Room::for_tests();
+    let driven = Driven::with_room(&behind, std::time::Instant::now(), &room);
+    driven.peer.send(&crate::net::testing::hello());
+    driven.peer.send(&get(hash));
+    crate::net::testing::until(|| room.common_bytes() >= 2 * BLOB_PAGE_BYTES).await;
+    driven.peer.reset();
+    soon(driven.driver).await.unwrap();
+    assert_eq!(room.common_bytes(), 0);
 }

@@ -11,14 +11,14 @@ use super::effort::{Effort, Spent};
 use super::gets::Gets;
 use super::live;
 use super::readers::ReaderPanicked;
-use super::room::{StreamRoom, Underway};
+use super::room::{PageSize, StreamRoom, Underway};
 use super::sight::Sight;
 use super::stored::Stored;
 use crate::base::Seq;
 use crate::base::limits::{STREAM_PAGES_MAX, STREAM_QUERIES_MAX};
 use crate::fanout::Fanout;
 use crate::session::{Event, ReadRequest, Ticket};
-use crate::store::{Entry, Store, StoreError};
+use crate::store::{Entry, PageBudget, Store, StoreError};
 use crate::wire::{Filter, Record, ResultCode};
 
 /// The reads of one stream. Dropping it ends them all.
@@ -253,29 +253,29 @@ impl Request {
         Effort::new(self.source.scan_max)
     }
 
-    /// Waits until the peer may read on, and then for a place for the page.
+    /// Waits until the peer may read on, and then for a place for a page of that size.
     ///
     /// # Cancel safety
     /// Dropping the future loses its turn, and nothing else.
     ///
     /// # Errors
     /// [`Stop::Gone`].
-    pub(super) async fn turn(&self) -> Result<Place<'_>, Stop> {
+    pub(super) async fn turn(&self, size: PageSize) -> Result<Place<'_>, Stop> {
         self.sight.toll.rest().await;
-        self.place().await
+        self.place(size).await
     }
 
-    /// Waits for a place for one page. Whoever holds it may read the page it is for.
+    /// Waits for a place for one page of that size. Whoever holds it may read the page it is for.
     ///
     /// # Cancel safety
     /// Dropping the future loses its turn, and nothing else.
     ///
     /// # Errors
     /// [`Stop::Gone`].
-    pub(super) async fn place(&self) -> Result<Place<'_>, Stop> {
+    pub(super) async fn place(&self, size: PageSize) -> Result<Place<'_>, Stop> {
         // In this order: what waits here for its turn must not hold the connection's room.
         let word = self.word().await?;
-        let page = self.room.page().await?;
+        let page = self.room.page(size).await.ok_or(Stop::Gone)?;
         Ok(Place { word, page })
     }
 
@@ -297,8 +297,33 @@ async fn refuse(ticket: Ticket, sender: mpsc::Sender<Told>) {
 }
 
 impl Place<'_> {
+    /// What there is room for.
+    pub(super) const fn max_bytes(&self) -> usize {
+        self.page.max_bytes()
+    }
+
+    /// What is left of `budget` here.
+    pub(super) fn budget(&self, budget: PageBudget) -> PageBudget {
+        PageBudget {
+            bytes: budget.bytes.min(self.max_bytes()),
+            bytes_max: budget.bytes_max.min(self.max_bytes()),
+            ..budget
+        }
+    }
+
+    /// What the next page needs, where `too_small` says that this one had no room for its first record.
+    pub(super) const fn next_size(&self, too_small: bool) -> PageSize {
+        if too_small {
+            self.page.larger()
+        } else {
+            PageSize::Any
+        }
+    }
+
     /// Sends a page. One without records is not sent, and the place is given back.
-    pub(super) fn records(self, records: Vec<Record>) {
+    pub(super) fn records(mut self, records: Vec<Record>) {
+        let bytes = records.iter().map(|record| record.bytes().len());
+        self.page.cut_to(bytes.sum());
         if !records.is_empty() {
             self.word.send(News::Records(records, self.page));
         }

@@ -28,7 +28,10 @@ impl Reads {
         let mut session = session::Stream::new(Arc::new(connection), now);
         session.handle(now, Event::Bytes(super::super::testing::hello().encode()));
         Self {
-            requests: Requests::new(Some(behind.source(results_max)), Room::new().for_stream()),
+            requests: Requests::new(
+                Some(behind.source(results_max)),
+                Room::for_tests().for_stream(),
+            ),
             session,
             behind: Arc::clone(behind),
             reader: None,

@@ -18,7 +18,7 @@ use super::probing::{self, Answerers, Arrival, Asks, Probing};
 use super::readers::Lane;
 use super::requester::Requester;
 use super::requests::{Requests, Told};
-use super::room::StreamRoom;
+use super::room::{StreamRoom, Underway};
 use super::services::InfoSource;
 use super::sight::Sight;
 use super::signals::{Signal, Watch};
@@ -27,7 +27,7 @@ use super::toll::Toll;
 use crate::base::Role;
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
 use crate::identity::Peer;
-use crate::session::{self, Action, Event, Ticket, Verdict};
+use crate::session::{self, Action, BlobNews, BlobOrder, Event, Ticket, Verdict};
 use crate::wire::{InfoReply, ResultCode};
 
 /// One stream: its transport, its session, and what it has under way.
@@ -63,7 +63,7 @@ impl Context {
         }
     }
 
-    fn sight(&self, bound: Option<Role>, app: Option<u32>) -> Sight {
+    pub(super) fn sight(&self, bound: Option<Role>, app: Option<u32>) -> Sight {
         Sight {
             settings: Arc::clone(&self.arrival.settings),
             requester: Arc::clone(&self.requester),
@@ -245,13 +245,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 written?;
                 self.outbox.written();
             }
-            Woken::Request(Some(told)) => {
-                let (event, page) = told.into_event();
-                self.tell(event);
-                if let Some(page) = page {
-                    self.outbox.keep(page);
-                }
-            }
+            Woken::Request(Some(told)) => self.tell_page(told.into_event()),
             Woken::Request(None) => {}
             Woken::Submitted(results) => {
                 for (ticket, result) in results {
@@ -265,7 +259,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 let reply = *reply;
                 self.tell(Event::Info { ticket, reply });
             }
-            Woken::Blob(Some(told)) => self.tell(told.into_event()),
+            Woken::Blob(Some(told)) => self.tell_page(told.into_event()),
             Woken::Blob(None) => {}
             Woken::Signal(Signal::GateMoved) => self.tell(Event::GateMoved),
             Woken::Signal(Signal::Banned) => {
@@ -358,6 +352,14 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             && stream.session.wants_bytes()
     }
 
+    /// Tells the session of an event that may be a page, which is on its way from here on.
+    fn tell_page(&mut self, (event, page): (Event, Option<Underway>)) {
+        self.tell(event);
+        if let Some(page) = page {
+            self.outbox.keep(page);
+        }
+    }
+
     /// Tells the session of an event, and carries out all it asks for.
     fn tell(&mut self, event: Event) {
         let now = tokio::time::Instant::now().into_std();
@@ -426,7 +428,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 asks.start(ticket, ask, &context.arrival, answerers);
             }
             Action::Operate { ticket, order } => stream.orders.start(ticket, order),
-            Action::Blob { ticket, order } => stream.blobs.carry_out(ticket, order),
+            Action::Blob { ticket, order } => self.blob(ticket, order),
             Action::StopReading => {
                 stream.reader.stop(ResultCode::Success);
                 self.inbox.clear();
@@ -437,6 +439,26 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             Action::CloseConnection { result } => {
                 self.parting = Some(Parting::CloseConnection(result));
             }
+        }
+    }
+
+    /// Carries out an order about a BLOB, unless it begins one too many.
+    fn blob(&mut self, ticket: Ticket, order: BlobOrder) {
+        let stream = &mut self.stream;
+        let toll = &stream.context.toll;
+        let (verdict, refused): (_, fn(ResultCode) -> BlobNews) = match &order {
+            BlobOrder::Submit { .. } => (toll.submission(), BlobNews::Submitted),
+            BlobOrder::Get { .. } => (toll.read(), BlobNews::NotSent),
+            BlobOrder::Data(_) | BlobOrder::End | BlobOrder::Drop => {
+                return stream.blobs.carry_out(ticket, order);
+            }
+        };
+        match verdict {
+            Verdict::Pass => stream.blobs.carry_out(ticket, order),
+            verdict => self.refuse(verdict, |result| {
+                let news = refused(result);
+                Event::Blob { ticket, news }
+            }),
         }
     }
 

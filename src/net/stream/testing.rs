@@ -24,7 +24,7 @@ impl Driven {
     }
 
     pub(in crate::net) fn opened(behind: &Behind, opened: Instant) -> Self {
-        Self::with_room(behind, opened, &Room::new())
+        Self::with_room(behind, opened, &Room::for_tests())
     }
 
     /// A stream of a connection that has `room`.
@@ -48,11 +48,7 @@ impl Driven {
             ),
             asks: Asks::new(),
             orders: Orders::new(Desk::new(None), Arc::clone(&requester)),
-            blobs: Blobs::new(
-                Some(behind.depot()),
-                Arc::clone(&requester),
-                Arc::clone(&behind.settings),
-            ),
+            blobs: Blobs::new(Some(behind.depot()), behind.sight(None), &room),
             room,
             signals: control.watch(),
             context: Context {

@@ -1,13 +1,16 @@
 //! The driver against a transport in memory, which does exactly what the test says.
 
-use super::super::room::Room;
+use super::super::room::{PageSize, Room};
 use super::super::testing::{Behind, ID, hello, records, soon, until};
 use super::testing::Driven;
 use super::*;
 use crate::base::RoleSet;
-use crate::base::limits::{HELLO_TIMEOUT, STREAM_OUTBOX_BYTES};
+use crate::base::limits::{
+    CONNECTION_PAGES_MAX_BYTES, HELLO_TIMEOUT, KNOWN_STREAMS_MAX, RECORD_MAX_BYTES,
+    STREAM_OUTBOX_BYTES,
+};
 use crate::policy::{Limit, RateRules};
-use crate::wire::{ClientMessage, Filter, FilterBuilder, ServerMessage, Timestamp};
+use crate::wire::{ClientMessage, Filter, FilterBuilder, Reference, ServerMessage, Timestamp};
 use std::sync::atomic::Ordering;
 
 fn everything() -> Filter {
@@ -305,4 +308,96 @@ async fn a_peer_that_does_not_take_the_last_words_of_a_stream_does_not_hold_it_o
     let driven = Driven::with_room(&behind, Instant::now(), &at_once());
     driven.control.shutdown();
     assert_eq!(driven.end().await, StreamEnd::Broken(Broken::Stalled));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_ask_for_the_largest_records_and_read_nothing_hold_what_their_connection_may()
+{
+    let behind = Behind::new();
+    let payload_bytes = RECORD_MAX_BYTES - 300;
+    behind.put(&records(4, payload_bytes));
+    let room = Room::for_tests();
+    let mut streams = Vec::new();
+    for _ in 0..KNOWN_STREAMS_MAX {
+        let driven = Driven::with_room(&behind, Instant::now(), &room);
+        driven.peer.send(&hello());
+        driven.peer.send(&query());
+        streams.push(driven);
+    }
+    until(|| room.common_bytes() > payload_bytes).await;
+    let mut first = streams.remove(0);
+    for driven in streams {
+        driven.peer.reset();
+        driven.end().await;
+    }
+    // Once the others are gone, this one gets everything.
+    first.peer.allow(usize::MAX);
+    let mut found = 0;
+    loop {
+        match first.peer.next().await {
+            Some(ServerMessage::Record { .. }) => found += 1,
+            Some(ServerMessage::QueryClosed { .. }) => break,
+            Some(ServerMessage::HelloAck { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+        assert!(room.common_bytes() <= CONNECTION_PAGES_MAX_BYTES);
+    }
+    assert_eq!(found, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_read_get_everything_where_all_together_may_have_next_to_nothing() {
+    let behind = Behind::new();
+    let mut all = records(40, 1_000);
+    all.extend(records(3, RECORD_MAX_BYTES - 300));
+    behind.put(&all);
+    let room = Room::with_output(1);
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let mut driven = Driven::with_room(&behind, Instant::now(), &room);
+        driven.peer.allow(usize::MAX);
+        driven.peer.send(&hello());
+        driven.peer.send(&query());
+        readers.spawn(async move {
+            let mut found = 0;
+            loop {
+                match driven.peer.next().await {
+                    Some(ServerMessage::Record { .. }) => found += 1,
+                    Some(ServerMessage::QueryClosed { result, .. }) => return (found, result),
+                    Some(ServerMessage::HelloAck { .. }) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    while let Some(read) = readers.join_next().await {
+        assert_eq!(read.unwrap(), (all.len(), ResultCode::Success));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_records_come_however_much_others_hold_that_read_nothing() {
+    let behind = Behind::new();
+    let few = records(100, 1_000);
+    behind.put(&few);
+    let room = Room::with_output(1);
+    // Somebody has it all, and does not read.
+    let held = room.for_stream().page(PageSize::Large).await.unwrap();
+    let mut driven = Driven::with_room(&behind, Instant::now(), &room);
+    driven.peer.allow(usize::MAX);
+    driven.peer.send(&hello());
+    driven.peer.next().await.unwrap();
+    driven.peer.send(&query());
+    for record in few.iter().rev() {
+        driven.expect_record(record).await;
+    }
+    driven.expect_closed_query(ResultCode::Success).await;
+    let ids = few.iter().map(|record| Reference::Id(record.id()));
+    let references = ids.collect();
+    driven.peer.send(&ClientMessage::Get { id: ID, references });
+    for record in &few {
+        driven.expect_record(record).await;
+    }
+    driven.expect_closed_query(ResultCode::Success).await;
+    drop(held);
 }

@@ -57,7 +57,7 @@ pub enum BlobOutcome {
     Mismatch,
     /// The account has no room for it.
     OverQuota,
-    /// As many BLOBs are being handed in as may be at a time.
+    /// As many BLOBs are being handed in as may be at a time, by all together or by that account.
     Busy,
     /// The disk has less free space than the floor.
     NoSpace,

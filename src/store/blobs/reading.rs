@@ -27,7 +27,6 @@ use crate::{
 pub struct BlobReader {
     store: Store,
     info: BlobInfo,
-    next: u32,
     left_bytes: u64,
 }
 
@@ -52,7 +51,6 @@ impl Store {
         Ok(info.map(|info| BlobReader {
             store: self.clone(),
             info,
-            next: 0,
             left_bytes: info.length_bytes,
         }))
     }
@@ -118,34 +116,32 @@ impl BlobReader {
         self.left_bytes
     }
 
-    /// The next bytes, some chunks that together have [`BLOB_PAGE_BYTES`] or more; nothing at the
-    /// end. Blocks on the disk.
-    ///
-    /// [`BLOB_PAGE_BYTES`]: limits::BLOB_PAGE_BYTES
+    /// The next `max_bytes` of it, or what is left. Blocks on the disk.
     ///
     /// # Errors
     /// [`BlobReadError`]; what was returned before is right all the same, but it is not all.
-    pub fn page(&mut self) -> Result<Bytes, BlobReadError> {
+    pub fn page(&mut self, max_bytes: usize) -> Result<Bytes, BlobReadError> {
         let mut page = BytesMut::new();
-        while self.left_bytes > 0 && page.len() < limits::BLOB_PAGE_BYTES {
-            let due_bytes = self.left_bytes.min(limits::BLOB_CHUNK_BYTES as u64);
+        while self.left_bytes > 0 && page.len() < max_bytes {
+            let place = Place::of(self.info.length_bytes, self.left_bytes);
             let db = &self.store.shared.db;
             let mut options = ReadOptions::default();
             // It is read once, and large: it would push out what is read often.
             options.fill_cache(false);
             let family = db.blobs()?;
-            let key = self.info.chunks().key(self.next);
+            let key = self.info.chunks().key(place.index);
             let chunk = db.engine().get_pinned_cf_opt(family, key, &options);
             let chunk = chunk.map_err(StoreError::from)?;
             let Some(chunk) = chunk else {
                 return Err(self.missing());
             };
-            if chunk.len() as u64 != due_bytes {
+            let rest = chunk.get(place.offset..);
+            let Some(rest) = rest.filter(|_| chunk.len() == place.chunk_bytes) else {
                 return Err(StoreError::from(Damage::Malformed(self.info.seq)).into());
-            }
-            page.extend_from_slice(&chunk);
-            self.next = self.next.saturating_add(1);
-            self.left_bytes = self.left_bytes.saturating_sub(due_bytes);
+            };
+            let wanted_bytes = rest.len().min(max_bytes.saturating_sub(page.len()));
+            page.extend(rest.iter().take(wanted_bytes));
+            self.left_bytes = self.left_bytes.saturating_sub(wanted_bytes as u64);
         }
         Ok(page.freeze())
     }
@@ -158,6 +154,33 @@ impl BlobReader {
             }
             Ok(_) => BlobReadError::Removed,
             Err(error) => error.into(),
+        }
+    }
+}
+
+/// Where the next byte of a BLOB is.
+struct Place {
+    /// Number of its chunk.
+    index: u32,
+    /// How many bytes that chunk has.
+    chunk_bytes: usize,
+    /// How many of them are before it.
+    offset: usize,
+}
+
+impl Place {
+    /// In a BLOB of `length_bytes`, of which `left_bytes` were not read yet.
+    fn of(length_bytes: u64, left_bytes: u64) -> Self {
+        let chunk_bytes = limits::BLOB_CHUNK_BYTES as u64;
+        let read_bytes = length_bytes.saturating_sub(left_bytes);
+        let index = read_bytes / chunk_bytes;
+        let before_bytes = index.saturating_mul(chunk_bytes);
+        let here_bytes = length_bytes.saturating_sub(before_bytes).min(chunk_bytes);
+        // All fit: the number of a chunk does where it was written, the others are below its size.
+        Self {
+            index: u32::try_from(index).unwrap_or(u32::MAX),
+            chunk_bytes: usize::try_from(here_bytes).unwrap_or(usize::MAX),
+            offset: usize::try_from(read_bytes - before_bytes).unwrap_or(usize::MAX),
         }
     }
 }

@@ -229,7 +229,8 @@ impl Blobs {
         if with_it.charged_bytes() > claim.owner_bytes_max {
             return Ok(Err(BlobOutcome::OverQuota));
         }
-        if self.open >= limits::BLOB_UPLOADS_MAX {
+        let is_full = self.open >= limits::BLOB_UPLOADS_MAX;
+        if is_full || reserved.blobs >= limits::BLOB_OWNER_UPLOADS_MAX {
             return Ok(Err(BlobOutcome::Busy));
         }
         self.open += 1;

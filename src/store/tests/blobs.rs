@@ -80,15 +80,21 @@ fn keep(scene: &Scene, data: &[u8]) {
     assert!(matches!(outcome, BlobOutcome::Stored(_)), "{outcome:?}");
 }
 
+/// All of it, in pages of several sizes.
 fn read(store: &Store, hash: &BlobHash) -> Option<Vec<u8>> {
     let mut reader = store.blob(hash).unwrap()?;
     let mut all = Vec::new();
-    while reader.left_bytes() > 0 {
-        let page = reader.page().unwrap();
-        assert!(page.len() < limits::BLOB_PAGE_BYTES + CHUNK);
+    let sizes = [2 * CHUNK, 16 << 10, CHUNK + 1, 7, CHUNK];
+    for size in sizes.into_iter().cycle() {
+        if reader.left_bytes() == 0 {
+            break;
+        }
+        let due = size.min(usize::try_from(reader.left_bytes()).unwrap());
+        let page = reader.page(size).unwrap();
+        assert_eq!(page.len(), due);
         all.extend_from_slice(&page);
     }
-    assert!(reader.page().unwrap().is_empty());
+    assert!(reader.page(1).unwrap().is_empty());
     Some(all)
 }
 
@@ -325,16 +331,43 @@ fn an_account_has_room_up_to_its_quota_which_counts_each_blob_for_more_than_its_
     assert_clean(&scene.store, 3);
 }
 
+/// The claim of that number of one of many accounts.
+fn claim_of(owner: u8, number: u64) -> BlobClaim {
+    BlobClaim {
+        owner: (owner > 0).then(|| key(owner).public()),
+        ..claim(&[[owner; 8], number.to_be_bytes()].concat())
+    }
+}
+
 #[test]
 fn as_many_uploads_as_may_be_open_at_a_time_are_and_no_more() {
     let scene = Scene::new();
-    let claims = (0..=limits::BLOB_UPLOADS_MAX).map(|n| claim(&n.to_be_bytes()));
+    let each = limits::BLOB_OWNER_UPLOADS_MAX;
+    let owners = (1_u8..).take(limits::BLOB_UPLOADS_MAX.div_ceil(usize::try_from(each).unwrap()));
+    let claims = owners.flat_map(|owner| (0..each).map(move |number| claim_of(owner, number)));
+    let claims = claims.take(limits::BLOB_UPLOADS_MAX);
     let mut open: Vec<_> = claims.map(|claim| begin(&scene, claim)).collect();
-    let last = open.pop().unwrap();
-    assert_eq!(last.map(drop), Err(BlobOutcome::Busy));
     assert!(open.iter().all(Result::is_ok));
+    let refused = begin(&scene, claim_of(200, 0));
+    assert_eq!(refused.map(drop), Err(BlobOutcome::Busy));
     open.pop();
-    assert!(begin(&scene, claim(b"one more")).is_ok());
+    assert!(begin(&scene, claim_of(200, 0)).is_ok());
+}
+
+#[test]
+fn one_account_has_a_few_uploads_open_at_a_time_and_leaves_the_others_to_others() {
+    let scene = Scene::new();
+    // Whoever has no account of their own shares one.
+    for owner in [0, 7] {
+        let claims = (0..limits::BLOB_OWNER_UPLOADS_MAX).map(|number| claim_of(owner, number));
+        let mut open: Vec<_> = claims.map(|claim| begin(&scene, claim)).collect();
+        assert!(open.iter().all(Result::is_ok));
+        let refused = begin(&scene, claim_of(owner, u64::MAX));
+        assert_eq!(refused.map(drop), Err(BlobOutcome::Busy));
+        drop(begin(&scene, claim_of(9, 0)).unwrap());
+        open.pop();
+        drop(begin(&scene, claim_of(owner, u64::MAX)).unwrap());
+    }
 }
 
 #[test]
@@ -344,18 +377,24 @@ fn a_removed_blob_is_gone_its_reader_gets_an_error_and_it_may_come_again() {
     let hash = BlobHash::of(&blob);
     keep(&scene, &blob);
     let mut reader = scene.store.blob(&hash).unwrap().unwrap();
-    let first = reader.page().unwrap();
+    let first = reader.page(limits::BLOB_PAGE_BYTES).unwrap();
     assert!(blob.starts_with(&first));
     let by = Some(key(9).public());
     let removed = scene.writer.blobs().remove(hash, by);
     assert!(matches!(removed, RemovedBlob::Removed(seq) if seq == scene.store.tail()));
-    assert!(matches!(reader.page(), Err(BlobReadError::Removed)));
+    assert!(matches!(
+        reader.page(limits::BLOB_PAGE_BYTES),
+        Err(BlobReadError::Removed)
+    ));
     assert_eq!(read(&scene.store, &hash), None);
     assert_eq!(scene.writer.blobs().remove(hash, by), RemovedBlob::Absent);
     assert_clean(&scene.store, 0);
     keep(&scene, &blob);
     assert!(
-        matches!(reader.page(), Err(BlobReadError::Removed)),
+        matches!(
+            reader.page(limits::BLOB_PAGE_BYTES),
+            Err(BlobReadError::Removed)
+        ),
         "not of the new one"
     );
     drop(reader);

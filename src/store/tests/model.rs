@@ -395,6 +395,7 @@ fn paging_finds_the_same_at_every_page_size() {
             let budget = PageBudget {
                 rows: 1_000,
                 bytes,
+                bytes_max: usize::MAX,
                 time: Duration::MAX,
                 cost_keys: u64::MAX,
                 paced: false,
@@ -421,6 +422,7 @@ fn pages_without_time_come_to_the_same_end() {
     let budget = PageBudget {
         rows: 50,
         bytes: usize::MAX,
+        bytes_max: usize::MAX,
         time: Duration::ZERO,
         cost_keys: u64::MAX,
         paced: false,
@@ -431,6 +433,40 @@ fn pages_without_time_come_to_the_same_end() {
         let found = pages(&scene.store, &mut cursor, budget);
         model.check(&filter, Seq::MAX, &found, &format!("shape {shape:#b}"));
     }
+}
+
+#[test]
+fn a_page_has_no_more_bytes_than_it_may_and_nothing_is_lost_where_it_is_cut() {
+    let mut dice = Dice::new(9);
+    let scene = Scene::new();
+    let mut model = Model::default();
+    fill(&scene, &mut model, &mut dice, 200);
+    let filter = FilterBuilder::new().build().unwrap();
+    let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
+    let mut found = Vec::new();
+    let mut bytes_max = 1;
+    let mut cuts = 0;
+    loop {
+        let budget = PageBudget {
+            bytes_max,
+            ..PageBudget::default()
+        };
+        let page = scene.store.page(&mut cursor, &|_| true, budget).unwrap();
+        let bytes = page.entries.iter().map(|entry| entry.record.bytes().len());
+        assert!(bytes.sum::<usize>() <= bytes_max);
+        cuts += usize::from(page.is_cut);
+        bytes_max = if page.is_cut && page.entries.is_empty() {
+            bytes_max * 2
+        } else {
+            1
+        };
+        found.extend(page.entries);
+        if page.done {
+            break;
+        }
+    }
+    assert!(cuts > 0);
+    model.check(&filter, Seq::MAX, &found, "cut pages");
 }
 
 #[test]

@@ -389,6 +389,7 @@ impl Scene {
         let budget = PageBudget {
             rows,
             bytes: usize::MAX,
+            bytes_max: usize::MAX,
             time: Duration::MAX,
             cost_keys: u64::MAX,
             paced: false,
