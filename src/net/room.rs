@@ -139,10 +139,12 @@ impl Pool {
 impl PageSize {
     /// What a page needs that begins with a record of `bytes`.
     pub(super) const fn for_bytes(bytes: usize) -> Self {
-        match bytes {
-            0..=SMALL_PAGE_BYTES => Self::Any,
-            0..=PAGE_ROOM_BYTES => Self::Ordinary,
-            _ => Self::Large,
+        if bytes <= SMALL_PAGE_BYTES {
+            Self::Any
+        } else if bytes <= PAGE_ROOM_BYTES {
+            Self::Ordinary
+        } else {
+            Self::Large
         }
     }
 }

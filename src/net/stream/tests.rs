@@ -378,8 +378,9 @@ async fn streams_that_read_get_everything_where_all_together_may_have_next_to_no
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_records_come_however_much_others_hold_that_read_nothing() {
     let behind = Behind::new();
-    let few = records(100, 1_000);
-    behind.put(&few);
+    let all = records(900, 1_000);
+    let (few, later) = all.split_at(100);
+    behind.put(few);
     let room = Room::with_output(1);
     // Somebody has it all, and does not read.
     let held = room.for_stream().page(PageSize::Large).await.unwrap();
@@ -395,9 +396,22 @@ async fn small_records_come_however_much_others_hold_that_read_nothing() {
     let ids = few.iter().map(|record| Reference::Id(record.id()));
     let references = ids.collect();
     driven.peer.send(&ClientMessage::Get { id: ID, references });
-    for record in &few {
+    for record in few {
         driven.expect_record(record).await;
     }
     driven.expect_closed_query(ResultCode::Success).await;
+    driven.peer.send(&subscribe());
+    for record in few.iter().rev() {
+        driven.expect_record(record).await;
+    }
+    let complete = driven.peer.next().await;
+    assert_eq!(complete, Some(ServerMessage::LocallyComplete { id: ID }));
+    // More than waits for a subscription, so that it goes on in the log.
+    driven.peer.allow(0);
+    behind.put(later);
+    driven.peer.allow(usize::MAX);
+    for record in later {
+        driven.expect_record(record).await;
+    }
     drop(held);
 }

@@ -443,27 +443,17 @@ fn a_page_has_no_more_bytes_than_it_may_and_nothing_is_lost_where_it_is_cut() {
     fill(&scene, &mut model, &mut dice, 200);
     let filter = FilterBuilder::new().build().unwrap();
     let mut cursor = Cursor::new(filter.clone(), Seq::MAX);
-    let mut found = Vec::new();
-    let mut bytes_max = 1;
-    let mut cuts = 0;
-    loop {
-        let budget = PageBudget {
-            bytes_max,
-            ..PageBudget::default()
-        };
+    let (mut found, mut is_done, mut cuts) = (Vec::new(), false, 0);
+    let mut bounds = [1, usize::MAX, 1_000].into_iter().cycle();
+    while !is_done {
+        let mut budget = PageBudget::default();
+        (budget.rows, budget.bytes_max) = (9, bounds.next().unwrap());
         let page = scene.store.page(&mut cursor, &|_| true, budget).unwrap();
         let bytes = page.entries.iter().map(|entry| entry.record.bytes().len());
-        assert!(bytes.sum::<usize>() <= bytes_max);
+        assert!(bytes.sum::<usize>() <= budget.bytes_max);
         cuts += usize::from(page.is_cut);
-        bytes_max = if page.is_cut && page.entries.is_empty() {
-            bytes_max * 2
-        } else {
-            1
-        };
+        is_done = page.done;
         found.extend(page.entries);
-        if page.done {
-            break;
-        }
     }
     assert!(cuts > 0);
     model.check(&filter, Seq::MAX, &found, "cut pages");
