@@ -70,13 +70,15 @@ impl Effort {
         }
     }
 
-    /// What the next page may cost.
+    /// What the next page may cost: not much more than what may still be looked at in vain, or what is
+    /// refused would depend on how much a page gets done in its time.
     pub(super) fn budget(&self) -> PageBudget {
+        let vain_left = self.vain_max_keys.saturating_sub(self.spent.vain_keys());
         let short = SHORT_READ_COST_KEYS.saturating_sub(self.spent.keys);
         PageBudget {
             cost_keys: match self.lane() {
                 Lane::Short => short,
-                Lane::Long => PAGE_MAX_COST_KEYS,
+                Lane::Long => vain_left.clamp(SHORT_READ_COST_KEYS, PAGE_MAX_COST_KEYS),
             },
             paced: self.lane() == Lane::Long,
             ..PageBudget::default()
@@ -165,6 +167,17 @@ mod tests {
         effort.add(100 * KEYS, 0).unwrap();
         let stop = effort.add(1, 0);
         assert!(matches!(stop, Err(Stop::TooWide(_))), "{stop:?}");
+    }
+
+    #[test]
+    fn the_last_page_is_not_larger_than_what_is_left_to_look_at() {
+        let mut effort = Effort::new(1_000);
+        effort.add(SHORT_READ_COST_KEYS, 0).unwrap();
+        let left = 1_000 * KEYS - SHORT_READ_COST_KEYS;
+        assert_eq!(effort.budget().cost_keys, left);
+        effort.add(left, 0).unwrap();
+        assert_eq!(effort.budget().cost_keys, SHORT_READ_COST_KEYS);
+        assert!(effort.add(1, 0).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod checking;
 mod ledger;
 mod model;
 mod moving;
+mod paging;
 mod planning;
 mod recovery;
 mod support;
