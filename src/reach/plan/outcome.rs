@@ -249,9 +249,22 @@ impl Plan {
             tracked.backoff = timing.retry_max();
         }
         self.back_off(tracked, now);
-        let missing = quorum.cold.saturating_sub(tracked.cold_proofs(now, timing));
-        if missing > 0 && tracked.standing_proofs(now, timing) > 0 {
+        let missing = self.missing_strangers(tracked, quorum, now);
+        if missing > 0 {
             self.wait_for_strangers(tracked, missing, now);
+        }
+    }
+
+    /// How many strangers have to get through before the endpoint can open or, where a translation
+    /// lies before it, its verdict be named. Of one that nobody reaches nothing hangs on strangers.
+    fn missing_strangers(&self, tracked: &Tracked, quorum: Quorum, now: Instant) -> usize {
+        let timing = self.settings.timing;
+        match &tracked.standing {
+            Standing::Closed(Reason::NotCold { cold, needed, .. }) => needed.saturating_sub(*cold),
+            _ if tracked.standing_proofs(now, timing) > 0 => {
+                quorum.cold.saturating_sub(tracked.cold_proofs(now, timing))
+            }
+            _ => 0,
         }
     }
 

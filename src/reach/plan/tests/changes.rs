@@ -265,6 +265,34 @@ fn a_translation_that_is_put_before_a_server_demotes_it() {
 }
 
 #[test]
+fn a_translation_is_named_once_there_are_strangers_again() {
+    for number in [5, 6] {
+        for seed in 0..30 {
+            let hosts = hosts(number);
+            let is_translated = Rc::new(Cell::new(false));
+            let at = Rc::clone(&is_translated);
+            let mut world =
+                World::of(settings(&hosts), hosts, facts(&[SERVER]), seed).network(move |dial| {
+                    match at.get() {
+                        true if dial.is_canary => Fate::Silence,
+                        // The router translates; nothing changed on this machine.
+                        true => Fate::arrives(ip(SERVER), dial.src),
+                        false => open_network(dial),
+                    }
+                });
+            world.wait_for(Verdict::Public, minutes(10));
+            world.run(minutes(seed));
+            is_translated.set(true);
+            world.observe = Box::new(|_, _| ip("31.9.0.2"));
+            // Six to the heartbeat, a round and its repetition, and five until contacts are
+            // forgotten.
+            let took = world.wait_for(Verdict::Forwarded, minutes(14));
+            assert!(took > minutes(1), "{took:?}");
+        }
+    }
+}
+
+#[test]
 fn a_nat_that_is_put_before_a_server_demotes_it() {
     let (mut world, switch) = public();
     world.observe = Box::new(|_, _| ip("31.9.0.2"));
