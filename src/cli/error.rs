@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use thiserror::Error;
 
 use super::escape::escape_line;
+use super::refusal::Refusal;
 use crate::client::key_file::KeyFileError;
 use crate::client::{BlobError, CatcherError, ConnectError, FollowError, RequestError, StreamEnd};
-use crate::wire::{BuildError, FilterError, PublicKey, Reference, ResultCode, TagError};
+use crate::wire::{BuildError, FilterError, PublicKey, Reference, TagError};
 
 /// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub(super) enum CliError {
     #[error("the subscription failed")]
     Follow(#[from] FollowError),
     #[error("refused: {0}")]
-    Refused(ResultCode),
+    Refused(Refusal),
     #[error(
         "the server sent {0} records that are not what was asked for, or not signed by their signer"
     )]
@@ -215,12 +216,16 @@ fn exit_of_end(end: &StreamEnd) -> Exit {
 mod tests {
     use super::*;
     use crate::client::ServerFault;
+    use crate::wire::ResultCode;
 
     #[test]
     fn each_error_ends_with_the_code_of_its_kind() {
         let check = |error: CliError, expected| assert_eq!(error.exit(), expected, "{error}");
         check(CliError::NoServer, Exit::Usage);
-        check(CliError::Refused(ResultCode::TooOpen), Exit::Refused);
+        check(
+            CliError::Refused(Refusal::from(ResultCode::TooOpen)),
+            Exit::Refused,
+        );
         check(CliError::KeyChanged, Exit::Protocol);
         check(CliError::BadRecords(1), Exit::Protocol);
         let timeout = ConnectError::Timeout(([127, 0, 0, 1], 1).into());

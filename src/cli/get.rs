@@ -4,6 +4,7 @@ use super::args::GetCommand;
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::query::Printer;
+use super::refusal::Refusal;
 use super::say;
 use crate::base::limits;
 use crate::client::Client;
@@ -44,7 +45,10 @@ async fn fetch(
     printer.rejected(results.rejected_count());
     match results.result() {
         Some(ResultCode::Success | ResultCode::NotFound) | None => {}
-        Some(refused) => return Err(CliError::Refused(refused)),
+        Some(refused) => {
+            let refusal = Refusal::explained(refused, client).await;
+            return Err(CliError::Refused(refusal));
+        }
     }
     for reference in &missing {
         say(&format!("not found: {reference}"));

@@ -300,6 +300,7 @@ mod tests {
             probes: false,
             now: Timestamp::now(),
             you: None,
+            refused: None,
         }
     }
 

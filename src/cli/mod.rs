@@ -36,6 +36,7 @@ mod probe;
 mod publish;
 mod query;
 mod redeem;
+mod refusal;
 mod rows;
 mod server;
 mod subscribe;

@@ -6,6 +6,7 @@ use super::args::QueryCommand;
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::output::{Output, RawOutput};
+use super::refusal::Refusal;
 use super::rows::RecordRow;
 use crate::wire::{Record, ResultCode};
 
@@ -23,12 +24,15 @@ pub(super) async fn run(context: &Context, command: &QueryCommand) -> Result<Exi
         printer.record(&record)?;
     }
     printer.rejected(results.rejected_count());
-    let result = results.result();
+    let refusal = match results.result() {
+        Some(ResultCode::Success) | None => None,
+        Some(refused) => Some(Refusal::explained(refused, &client).await),
+    };
     client.close().await;
     printer.finish()?;
-    match result {
-        Some(ResultCode::Success) | None => Ok(Exit::Done),
-        Some(refused) => Err(CliError::Refused(refused)),
+    match refusal {
+        None => Ok(Exit::Done),
+        Some(refusal) => Err(CliError::Refused(refusal)),
     }
 }
 

@@ -396,6 +396,7 @@ pub(crate) fn info(now: Timestamp) -> InfoReply {
         probes: false,
         now,
         you: None,
+        refused: None,
     }
 }
 

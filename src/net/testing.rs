@@ -172,6 +172,7 @@ impl InfoSource for GateInfo {
             probes: true,
             now: NOW,
             you: None,
+            refused: None,
         }
     }
 }

@@ -109,11 +109,7 @@ impl Toll {
 
     fn take(&self, limit: Limit, units: u32) -> Verdict {
         let rates = &self.admission.rates;
-        let verdict = rates.take(limit, &self.asker(), units, &self.patience, now());
-        if verdict != Verdict::Pass {
-            tracing::debug!(limit = limit.name(), ?verdict, "over the limit");
-        }
-        verdict
+        rates.take(limit, &self.asker(), units, &self.patience, now())
     }
 
     fn spend(&self, limit: Limit, units: u32) -> Duration {

@@ -182,6 +182,7 @@ impl InfoSource for Info {
             probes: config.reachability.probe_others,
             now: Timestamp::now(),
             you: None,
+            refused: None,
         }
     }
 

@@ -220,6 +220,7 @@ impl InfoSource for NoRoles {
             probes: true,
             now: Timestamp::now(),
             you: None,
+            refused: None,
         }
     }
 }

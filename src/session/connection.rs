@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::excess::Excess;
 use super::settings::Settings;
 use crate::base::limits;
 use crate::identity::Peer;
-use crate::wire::EXTENSION_APP;
+use crate::wire::{EXTENSION_APP, Refused};
 
 /// What the streams of one connection share: who the peer is, and what HELLO settled.
 ///
@@ -21,6 +22,8 @@ pub struct Connection {
     reads_bytes: Arc<AtomicUsize>,
     /// BLOBs that are being handed in on all streams.
     uploads: Arc<AtomicUsize>,
+    /// The last limit that a request ran into.
+    excess: Mutex<Option<Excess>>,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,7 @@ impl Connection {
             phase: Mutex::new(Phase::AwaitHello),
             reads_bytes: Arc::default(),
             uploads: Arc::default(),
+            excess: Mutex::default(),
         }
     }
 
@@ -129,6 +133,18 @@ impl Connection {
         };
         *phase = Phase::Greeted(greeting.clone());
         Hello::First(greeting)
+    }
+
+    /// Takes note of a request that ran into a limit.
+    pub(super) fn note(&self, excess: Excess) {
+        tracing::debug!(%excess, "a request is refused");
+        *self.excess.lock().unwrap_or_else(PoisonError::into_inner) = Some(excess);
+    }
+
+    /// The last request that ran into a limit.
+    pub(super) fn refused(&self) -> Option<Refused> {
+        let excess = *self.excess.lock().unwrap_or_else(PoisonError::into_inner);
+        excess.map(Excess::told)
     }
 
     /// Sets `bytes` aside for a read that is to be opened. `None` where all reads of the

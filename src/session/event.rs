@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::excess::Excess;
 use crate::base::Role;
 use crate::wire::{
     AdminCall, AdminReply, BlobHash, BodyRefusal, Dialback, DialbackAck, Filter, InfoReply,
@@ -63,6 +64,14 @@ pub enum Event {
         ticket: Ticket,
         /// Why it ended.
         result: ResultCode,
+    },
+    /// The request is not carried out, or no further: it ran into a limit. Stands for
+    /// [`Event::Submitted`], [`Event::Ended`], or the end of a BLOB.
+    Exceeded {
+        /// The ticket of an [`Action::Submit`], [`Action::Read`] or [`Action::Blob`].
+        ticket: Ticket,
+        /// The limit.
+        excess: Excess,
     },
     /// The answer to an [`Action::Info`].
     Info {

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::excess::Excess;
 use crate::wire::{FrameError, MessageFault, RecordError, ResultCode};
 
 /// Why a message is not carried out. The text is for the trace.
@@ -25,18 +26,12 @@ pub(super) enum Fault {
     /// HELLO AUTH came, and TLS has authenticated the peer already.
     #[error("HELLO AUTH has no meaning over this transport")]
     HelloAuth,
-    /// The filter names nothing that would narrow the result.
-    #[error("the filter has no narrow element")]
-    WideFilter,
     /// A stream bound to encryption is read by known clients alone.
     #[error("an anonymous client asked for private records")]
     AnonymousPrivateRead,
-    /// As many queries are open on the stream as may be.
-    #[error("too many queries are open")]
-    TooManyReads,
-    /// The open requests of the connection hold as much as they may.
-    #[error("the open requests of the connection are too large")]
-    ReadsTooLarge,
+    /// It is more than the limits allow.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// The role of the stream, or every role, is shut.
     #[error("the role is shut")]
     Shut,
@@ -64,9 +59,8 @@ impl Fault {
             Self::BeforeHello | Self::NoHello | Self::HelloAuth | Self::LateRoleOpen => {
                 ResultCode::Invalid
             }
-            Self::WideFilter => ResultCode::TooOpen,
             Self::AnonymousPrivateRead => ResultCode::RequiresAuthentication,
-            Self::TooManyReads | Self::ReadsTooLarge => ResultCode::TooFast,
+            Self::Excess(excess) => excess.result(),
             Self::NoRole | Self::OperatorStream | Self::NotOperator => ResultCode::Unauthorized,
             Self::Shut => ResultCode::TemporaryError,
         }

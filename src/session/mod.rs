@@ -25,6 +25,7 @@ mod asks;
 mod blobs;
 mod connection;
 mod event;
+mod excess;
 mod fault;
 mod open;
 mod output;
@@ -40,6 +41,7 @@ pub use connection::Connection;
 pub use event::{
     Action, Answer, Ask, BlobNews, BlobOrder, Event, Order, ReadRequest, Report, Ticket,
 };
+pub use excess::Excess;
 pub use settings::Settings;
 pub use stream::Stream;
 

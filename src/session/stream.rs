@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::blobs::{Blobs, Reading};
 use super::connection::Connection;
 use super::event::{Action, BlobNews, Event, Ticket};
+use super::excess::Excess;
 use super::fault::Fault;
 use super::open::{Next, Open};
 use super::output::Output;
@@ -128,8 +129,11 @@ impl Stream {
                     open.ended(ticket, result, connection, output);
                 });
             }
+            Event::Exceeded { ticket, excess } => self.exceeded(ticket, excess),
             Event::Info { ticket, reply } => {
-                self.on_open(|open, _, output| open.info(ticket, &reply, output));
+                self.on_open(|open, connection, output| {
+                    open.info(ticket, reply, connection, output);
+                });
             }
             Event::Answered { ticket, answer } => {
                 self.on_open(|open, _, output| open.answered(ticket, &answer, output));
@@ -240,6 +244,16 @@ impl Stream {
             State::Closing { submissions, .. } => submissions.answer(ticket, result, output),
             State::AwaitHello { .. } | State::Finished => {}
         }
+    }
+
+    /// Answers whichever request that is: a ticket names one.
+    fn exceeded(&mut self, ticket: Ticket, excess: Excess) {
+        self.connection.note(excess);
+        let result = excess.result();
+        self.on_open(|open, connection, output| open.ended(ticket, result, connection, output));
+        self.submitted(ticket, result);
+        self.blob(ticket, BlobNews::Submitted(result));
+        self.blob(ticket, BlobNews::NotSent(result));
     }
 
     /// Carries out what happened to a BLOB.

@@ -46,8 +46,8 @@ pub use extension::{
     AdminCall, AdminReply, AdminRow, AdminValue, Body, BodyError, BodyRefusal, Dialback,
     DialbackAck, EXTENSION_APP, ExtensionReply, ExtensionRequest, Info, InfoLimits, InfoReply,
     InvitationCode, Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult,
-    ProbeStatus, ProbeTransport, Redeem, RedeemResult, Registration, RoleCondition, RoleOpen,
-    RoleReport, RoleStatus, StreamRole, UserReport, Voucher, VoucherStatus,
+    ProbeStatus, ProbeTransport, Redeem, RedeemResult, Refused, Registration, RoleCondition,
+    RoleOpen, RoleReport, RoleStatus, StreamRole, UserReport, Voucher, VoucherStatus,
 };
 pub use filter::{Filter, FilterError};
 pub use filter_builder::FilterBuilder;

@@ -196,6 +196,17 @@ async fn server_on(address: SocketAddr) -> DevServer {
     DevServer::start_with(&["--dev", "--listen", &address.to_string()], "").await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_by_a_limit_names_the_limit() {
+    let refuse = &["--dev", "--set", "limits.wide_filters=refuse"];
+    let server = DevServer::start_with(refuse, "").await;
+    let run = User::new().ask(&server, &["query", "--limit", "1"]);
+    assert_eq!(run.code, Some(1), "{}", run.errors);
+    let expected = "refused: TOO_OPEN: the filter has no narrow element";
+    assert!(run.errors.contains(expected), "{}", run.errors);
+    server.stop_cleanly().await;
+}
+
 #[tokio::test]
 async fn what_is_published_is_found_by_query_and_get() {
     let server = DevServer::start().await;

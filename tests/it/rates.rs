@@ -70,6 +70,9 @@ async fn a_flood_is_too_fast_over_either_transport_and_a_user_beside_it_is_not()
     assert_eq!(told, 1);
     let (accepted, too_fast) = flood(&over_quic, &key(2), 60).await;
     assert!(accepted >= 20 && too_fast > 0, "{accepted} {too_fast}");
+    let refused = over_quic.info().await.unwrap().refused.unwrap();
+    assert_eq!(refused.result, ResultCode::TooFast);
+    assert!(refused.why.contains("submissions"), "{refused:?}");
     // The same address over the other transport has nothing left.
     let over_tcp = Client::connect(&tcp, &Options::default()).await.unwrap();
     let (_, too_fast) = flood(&over_tcp, &key(3), 40).await;

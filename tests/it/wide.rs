@@ -94,6 +94,8 @@ async fn a_query_that_looks_at_too_much_delivers_what_it_found_and_says_too_open
     };
     check(posts(), 0, WANTED, ResultCode::TooOpen).await;
     check(posts(), 100, WANTED, ResultCode::TooOpen).await;
+    let refused = client.info().await.unwrap().refused.unwrap();
+    assert!(refused.why.contains("looked at"), "{refused:?}");
     // It found enough before it looked at too much.
     check(posts(), 10, WANTED, ResultCode::Success).await;
     check(posts(), 3, 3, ResultCode::Success).await;
@@ -177,6 +179,9 @@ async fn filters_without_a_narrow_element_are_refused_where_the_operator_wants_t
     ] {
         let (found, result) = query(&client, wide, 1).await;
         assert_eq!((found.len(), result), (0, ResultCode::TooOpen));
+        let refused = client.info().await.unwrap().refused.unwrap();
+        assert_eq!(refused.result, result);
+        assert!(refused.why.contains("narrow element"), "{refused:?}");
     }
     for narrow in [
         of().authors([author.public()]),

@@ -148,6 +148,7 @@ impl InfoSource for NoInfo {
             probes: true,
             now: Timestamp::now(),
             you: None,
+            refused: None,
         }
     }
 }

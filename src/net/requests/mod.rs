@@ -17,7 +17,7 @@ use super::stored::Stored;
 use crate::base::Seq;
 use crate::base::limits::{STREAM_PAGES_MAX, STREAM_QUERIES_MAX};
 use crate::fanout::Fanout;
-use crate::session::{Event, ReadRequest, Ticket};
+use crate::session::{Event, Excess, ReadRequest, Ticket};
 use crate::store::{Entry, PageBudget, Store, StoreError};
 use crate::wire::{Filter, Record, ResultCode};
 
@@ -61,6 +61,7 @@ enum News {
     Records(Vec<Record>, Underway),
     LocallyComplete,
     Ended(ResultCode),
+    Exceeded(Excess),
 }
 
 /// One read, as its task sees it.
@@ -180,7 +181,7 @@ impl Requests {
     /// What was told, unless its read was cancelled meanwhile.
     fn still_wanted(&mut self, told: Told) -> Option<Told> {
         let is_running = match told.news {
-            News::Ended(_) => self.running.remove(&told.ticket).is_some(),
+            News::Ended(_) | News::Exceeded(_) => self.running.remove(&told.ticket).is_some(),
             News::Records(..) | News::LocallyComplete => self.running.contains_key(&told.ticket),
         };
         is_running.then_some(told)
@@ -207,6 +208,7 @@ impl Told {
             News::Records(records, page) => (Event::Records { ticket, records }, Some(page)),
             News::LocallyComplete => (Event::LocallyComplete { ticket }, None),
             News::Ended(result) => (Event::Ended { ticket, result }, None),
+            News::Exceeded(excess) => (Event::Exceeded { ticket, excess }, None),
         }
     }
 }
@@ -218,15 +220,14 @@ impl Request {
             ReadRequest::Query { filter, limit } => self.query(filter, limit).await,
             ReadRequest::Subscribe { filter, limit } => self.subscribe(filter, limit).await,
         };
-        let result = match outcome {
-            Ok(()) => ResultCode::Success,
-            Err(stop) => match stop.result() {
-                Some(result) => result,
-                None => return,
-            },
+        let news = match outcome {
+            Ok(()) => Some(News::Ended(ResultCode::Success)),
+            Err(stop) => stop.news(),
         };
-        if let Ok(word) = self.word().await {
-            word.send(News::Ended(result));
+        if let Some(news) = news
+            && let Ok(word) = self.word().await
+        {
+            word.send(news);
         }
     }
 
@@ -338,22 +339,23 @@ impl Word<'_> {
 }
 
 impl Stop {
-    /// What the peer is told; nothing where nobody is left to tell.
-    fn result(&self) -> Option<ResultCode> {
+    /// What the session is told; nothing where nobody is left to tell.
+    fn news(&self) -> Option<News> {
         match self {
             Self::Gone => None,
-            Self::TooMany | Self::TooWide(_) => {
-                tracing::debug!(why = %self, "a read is too open");
-                Some(ResultCode::TooOpen)
+            Self::TooMany => Some(News::Exceeded(Excess::Matches)),
+            Self::TooWide(spent) => {
+                tracing::debug!(%spent, "a read looks at too much");
+                Some(News::Exceeded(Excess::Search))
             }
             Self::Store(error) => {
                 tracing::error!(error = error as &dyn std::error::Error, "a read failed");
-                Some(ResultCode::TemporaryError)
+                Some(News::Ended(ResultCode::TemporaryError))
             }
-            Self::Panicked(_) => Some(ResultCode::GeneralError),
+            Self::Panicked(_) => Some(News::Ended(ResultCode::GeneralError)),
             Self::Stalled => {
                 tracing::error!(error = %self, "a subscription was ended");
-                Some(ResultCode::GeneralError)
+                Some(News::Ended(ResultCode::GeneralError))
             }
         }
     }

@@ -73,6 +73,7 @@ impl Reads {
                 }
                 News::LocallyComplete => panic!("no subscription was asked for"),
                 News::Ended(result) => return (all, result),
+                News::Exceeded(excess) => return (all, excess.result()),
             }
         }
     }
@@ -231,6 +232,7 @@ async fn a_subscription_opened_while_records_arrive_gets_each_of_them_once() {
             News::Records(records, _) => stored.extend(records),
             News::LocallyComplete => break,
             News::Ended(result) => panic!("{result}"),
+            News::Exceeded(excess) => panic!("{excess}"),
         }
     }
     assert_eq!(ids(&stored), ids(&reversed(&all[..stored.len()])));
@@ -437,6 +439,7 @@ async fn reads_that_are_not_fetched_hold_no_more_pages_than_their_bound() {
                 assert_eq!(result, ResultCode::Success);
                 ended += 1;
             }
+            News::Exceeded(excess) => panic!("{excess}"),
             News::LocallyComplete => unreachable!("these are queries"),
         }
     }

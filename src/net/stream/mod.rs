@@ -27,7 +27,7 @@ use super::toll::Toll;
 use crate::base::Role;
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
 use crate::identity::Peer;
-use crate::session::{self, Action, BlobNews, BlobOrder, Event, Ticket, Verdict};
+use crate::session::{self, Action, BlobOrder, Event, Excess, Limit, Ticket, Verdict};
 use crate::wire::{InfoReply, ResultCode};
 
 /// One stream: its transport, its session, and what it has under way.
@@ -398,7 +398,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                     app,
                 }),
                 // Before its hash and signature are looked at, so that a flood costs little.
-                verdict => self.refuse(verdict, |result| Event::Submitted { ticket, result }),
+                verdict => self.refuse(verdict, Limit::Submissions, ticket),
             },
             Action::Read {
                 ticket,
@@ -410,7 +410,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                     let sight = stream.context.sight(bound, app);
                     stream.requests.start(ticket, request, sight);
                 }
-                verdict => self.refuse(verdict, |result| Event::Ended { ticket, result }),
+                verdict => self.refuse(verdict, Limit::QueryRows, ticket),
             },
             Action::Cancel { ticket } => stream.requests.cancel(ticket),
             Action::Info { ticket } => {
@@ -446,19 +446,16 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     fn blob(&mut self, ticket: Ticket, order: BlobOrder) {
         let stream = &mut self.stream;
         let toll = &stream.context.toll;
-        let (verdict, refused): (_, fn(ResultCode) -> BlobNews) = match &order {
-            BlobOrder::Submit { .. } => (toll.submission(), BlobNews::Submitted),
-            BlobOrder::Get { .. } => (toll.read(), BlobNews::NotSent),
+        let (verdict, limit) = match &order {
+            BlobOrder::Submit { .. } => (toll.submission(), Limit::Submissions),
+            BlobOrder::Get { .. } => (toll.read(), Limit::QueryRows),
             BlobOrder::Data(_) | BlobOrder::End | BlobOrder::Drop => {
                 return stream.blobs.carry_out(ticket, order);
             }
         };
         match verdict {
             Verdict::Pass => stream.blobs.carry_out(ticket, order),
-            verdict => self.refuse(verdict, |result| {
-                let news = refused(result);
-                Event::Blob { ticket, news }
-            }),
+            verdict => self.refuse(verdict, limit, ticket),
         }
     }
 
@@ -468,10 +465,11 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     }
 
     /// Answers a request that came too fast, and closes the connection where it does not stop.
-    fn refuse(&mut self, verdict: Verdict, answer: impl Fn(ResultCode) -> Event) {
-        let result = ResultCode::TooFast;
-        self.events.push_back(answer(result));
+    fn refuse(&mut self, verdict: Verdict, limit: Limit, ticket: Ticket) {
+        let excess = Excess::Rate(limit);
+        self.events.push_back(Event::Exceeded { ticket, excess });
         if verdict == Verdict::FarTooFast {
+            let result = excess.result();
             self.events.push_back(Event::Dismissed { result });
         }
     }

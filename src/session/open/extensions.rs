@@ -17,11 +17,13 @@ impl Open {
     pub(in crate::session) fn info(
         &mut self,
         ticket: Ticket,
-        reply: &InfoReply,
+        mut reply: InfoReply,
+        connection: &Connection,
         output: &mut Output,
     ) {
         if let Some(place) = self.infos.iter().position(|(asked, _)| *asked == ticket) {
             let (_, request_id) = self.infos.swap_remove(place);
+            reply.refused = connection.refused();
             output.push(Action::Send(reply.encode(request_id)));
         }
     }

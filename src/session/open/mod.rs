@@ -12,6 +12,7 @@ use crate::session::asks::Asks;
 use crate::session::blobs::{self, Blobs};
 use crate::session::connection::{Connection, HeldBytes, Hello};
 use crate::session::event::{Action, ReadRequest, Ticket};
+use crate::session::excess::Excess;
 use crate::session::fault::Fault;
 use crate::session::output::Output;
 use crate::session::reads::{OpenRead, Progress, Reads};
@@ -300,7 +301,10 @@ impl Open {
         let (scope, held) = match self.check_read(&request, connection) {
             Ok(granted) => granted,
             Err(fault) => {
-                tracing::debug!(%fault, "read refused");
+                match &fault {
+                    Fault::Excess(excess) => connection.note(*excess),
+                    fault => tracing::debug!(%fault, "read refused"),
+                }
                 return close_query(id, fault.code(), output);
             }
         };
@@ -335,7 +339,7 @@ impl Open {
     ) -> Result<(RoleSet, HeldBytes), Fault> {
         let settings = connection.settings();
         if settings.refuse_wide_filters && filter(request).is_some_and(|it| !it.is_narrow()) {
-            return Err(Fault::WideFilter);
+            return Err(Excess::WideFilter.into());
         }
         check_roles(connection)?;
         let scope = self.reach(settings.gate.open());
@@ -353,10 +357,10 @@ impl Open {
             return Err(Fault::AnonymousPrivateRead);
         }
         if self.reads.is_full() {
-            return Err(Fault::TooManyReads);
+            return Err(Excess::Reads.into());
         }
         let held = connection.hold(request.held_bytes());
-        Ok((scope, held.ok_or(Fault::ReadsTooLarge)?))
+        Ok((scope, held.ok_or(Excess::ReadsBytes)?))
     }
 
     /// Of the roles that are `open`, those that the stream is for.
@@ -409,7 +413,9 @@ impl Open {
             self.blobs.submit(hash, data_bytes, held, output);
             return Next::Go;
         }
-        blobs::answer(hash, ResultCode::TooFast, output);
+        let excess = Excess::Uploads;
+        connection.note(excess);
+        blobs::answer(hash, excess.result(), output);
         if data_bytes > limits::BLOB_DISCARD_MAX_BYTES {
             return Next::Deaf;
         }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::base::limits;
-use crate::session::BlobOrder;
+use crate::policy::Limit;
+use crate::session::{BlobOrder, Excess};
 use crate::wire::BlobHash;
 
 const HASH: [u8; 32] = [3; 32];
@@ -195,6 +196,20 @@ fn a_refused_blob_is_answered_before_its_data_which_are_thrown_away() {
         }
         talk.read(&query(1));
     }
+}
+
+#[test]
+fn a_blob_that_comes_too_fast_is_refused_in_either_direction() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    let excess = Excess::Rate(Limit::Submissions);
+    let ticket = talk.submit_blob(5);
+    let said = talk.tell(Event::Exceeded { ticket, excess });
+    assert_eq!(said, [result(ResultCode::TooFast)]);
+    talk.bytes(&b"12345"[..]);
+    let ticket = talk.get_blob();
+    let said = talk.tell(Event::Exceeded { ticket, excess });
+    assert_eq!(said, [blob_result(ResultCode::TooFast, 0)]);
+    talk.read(&query(1));
 }
 
 #[test]

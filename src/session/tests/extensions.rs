@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::base::{Role, limits};
+use crate::policy::Limit;
+use crate::session::Excess;
 use crate::wire::{
     Body, BodyRefusal, ExtensionReply, ExtensionRequest, Info, InfoLimits, InfoReply, Redeem,
-    Registration, RoleOpen, RoleStatus, StreamRole,
+    Refused, Registration, RoleOpen, RoleStatus, StreamRole,
 };
 
 fn role_open(role: StreamRole, app: Option<u32>) -> Bytes {
@@ -345,6 +347,7 @@ fn description() -> InfoReply {
         probes: false,
         now: testing::NOW,
         you: None,
+        refused: None,
     }
 }
 
@@ -368,6 +371,57 @@ fn info_is_answered_with_what_the_server_says_of_itself_once() {
     assert_eq!((sent.kind, sent.request_id), (InfoReply::KIND, 77));
     assert_eq!(InfoReply::decode(&sent.body).unwrap(), description());
     assert_eq!(talk.tell(answer), []);
+}
+
+/// What INFO says of the limit that a request of the connection ran into.
+fn refused(talk: &mut Talk) -> Option<Refused> {
+    let ticket = ask_info(talk);
+    let reply_to_info = Event::Info {
+        ticket,
+        reply: description(),
+    };
+    let said = talk.tell(reply_to_info);
+    InfoReply::decode(&reply(&said).body).unwrap().refused
+}
+
+#[test]
+fn info_names_the_limit_that_the_last_request_ran_into_on_any_stream() {
+    let connection = anonymous(settings());
+    let mut talk = Talk::greeted(&connection);
+    let mut other = Talk::new(&connection);
+    assert_eq!(refused(&mut talk), None);
+    for (excess, result) in [
+        (Excess::Search, ResultCode::TooOpen),
+        (Excess::Rate(Limit::QueryRows), ResultCode::TooFast),
+    ] {
+        let ticket = other.read(&query(1));
+        let said = other.tell(Event::Exceeded { ticket, excess });
+        assert_eq!(said, [closed(1, result)]);
+        let told = refused(&mut talk).unwrap();
+        assert_eq!((told.result, told.why), (result, excess.to_string()));
+    }
+    let record = &records(1)[0];
+    let ticket = other.submit(record);
+    let excess = Excess::Rate(Limit::Submissions);
+    let said = other.tell(Event::Exceeded { ticket, excess });
+    assert_eq!(said, [submitted(ResultCode::TooFast, prefix(record))]);
+    let told = refused(&mut other).unwrap();
+    assert!(told.why.contains("submissions"), "{told:?}");
+    // What was answered already changes nothing that the peer sees.
+    assert_eq!(other.tell(Event::Exceeded { ticket, excess }), []);
+}
+
+#[test]
+fn info_names_the_limit_of_what_the_stream_itself_refuses() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    for id in 0..limits::STREAM_QUERIES_MAX {
+        talk.read(&query(u16::try_from(id).unwrap()));
+    }
+    assert_eq!(refused(&mut talk), None);
+    let said = talk.send(&query(u16::MAX));
+    assert_eq!(said, [closed(u16::MAX, ResultCode::TooFast)]);
+    let told = refused(&mut talk).unwrap();
+    assert!(told.why.contains("too many queries"), "{told:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Body, StreamRole, fields, text_enum::text_enum};
-use crate::wire::{key::PublicKey, time::Timestamp};
+use crate::wire::{key::PublicKey, result_code::ResultCode, time::Timestamp};
 
 /// 0x41 INFO: asks what the server is and serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,10 @@ pub struct InfoReply {
     /// What the server keeps for the client that asks; absent for a client without a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub you: Option<UserReport>,
+    /// The last request of this connection that ran into a limit: the replies to plain messages
+    /// have no room to say into which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
 }
 
 impl Body for InfoReply {
@@ -142,6 +146,18 @@ pub struct UserReport {
     /// Most bytes of those.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_bytes_max: Option<u64>,
+}
+
+/// A request that was more than the server allows.
+///
+/// # Source
+/// docs/SPEC_NOTES.md, "Roles and extension messages": an addition of this server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// TOO_OPEN or TOO_FAST, as in the reply to the request.
+    pub result: ResultCode,
+    /// Which limit it was, for people.
+    pub why: String,
 }
 
 text_enum! {

@@ -19,7 +19,9 @@ use thiserror::Error;
 pub use self::{
     admin::{AdminCall, AdminReply, AdminRow, AdminValue},
     dialback::{Dialback, DialbackAck},
-    info::{Info, InfoLimits, InfoReply, Registration, RoleCondition, RoleReport, UserReport},
+    info::{
+        Info, InfoLimits, InfoReply, Refused, Registration, RoleCondition, RoleReport, UserReport,
+    },
     probe::{
         Nonce, ProbeCode, ProbeMode, ProbeOutcome, ProbeRequest, ProbeResult, ProbeStatus,
         ProbeTransport,

@@ -58,6 +58,7 @@ fn info() -> InfoReply {
         probes: false,
         now: Timestamp::MAX,
         you: None,
+        refused: None,
     }
 }
 
