@@ -1,8 +1,10 @@
 //! Nouns that every other module shares, and every bound of the crate with its unit and reason.
 
+mod causes;
 pub mod limits;
 mod role;
 mod seq;
 
+pub use causes::Causes;
 pub use role::{Role, RoleSet};
 pub use seq::Seq;

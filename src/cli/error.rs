@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::escape::escape_line;
 use super::refusal::Refusal;
+use crate::base::Causes;
 use crate::client::key_file::KeyFileError;
 use crate::client::{BlobError, CatcherError, ConnectError, FollowError, RequestError, StreamEnd};
 use crate::wire::{BuildError, FilterError, PublicKey, Reference, TagError};
@@ -163,14 +164,7 @@ impl CliError {
 
 /// An error and its causes in one line. Words of the server are among them, so it is escaped.
 pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    escape_line(&text)
+    escape_line(&Causes(error).to_string())
 }
 
 fn exit_of_connect(error: &ConnectError) -> Exit {

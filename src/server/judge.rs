@@ -1,5 +1,6 @@
 //! Where policy meets the store: what becomes of a verified record, decided in the order of the log.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -163,23 +164,25 @@ impl Judge for RoleJudge {
         if record.view().kind() == Kind::KEY_SCHEDULE {
             self.directory.learn(record);
         }
-        let (signer, author) = (record.view().signer(), record.view().author());
-        let dated = record.view().timestamp();
         // It came in at this moment, or later than any other: a key that is revoked from some moment on
         // speaks no more.
-        let standing = self
-            .directory
-            .speaks_for(&signer, &author, dated, Timestamp::MAX);
-        if vouched(standing) != Vouched::Unknown {
-            self.acquaintances.stored(record, &*self.users);
-        }
+        let is_authors_word = || {
+            let record = record.view();
+            let (signer, author) = (record.signer(), record.author());
+            let dated = record.timestamp();
+            let directory = &self.directory;
+            let standing = directory.speaks_for(&signer, &author, dated, Timestamp::MAX);
+            vouched(standing) != Vouched::Unknown
+        };
+        self.acquaintances
+            .stored(record, &*self.users, is_authors_word);
     }
 
     fn publish(&mut self, entries: &[Arc<Entry>]) {
         let records = entries.iter().map(|entry| entry.record.view());
-        for schedule in records.filter(|record| record.kind() == Kind::KEY_SCHEDULE) {
-            self.acquaintances.forget(&schedule.author());
-        }
+        let schedules = records.filter(|record| record.kind() == Kind::KEY_SCHEDULE);
+        let authors: BTreeSet<_> = schedules.map(|schedule| schedule.author()).collect();
+        self.acquaintances.forget(&authors);
         self.fanout.publish(entries);
     }
 

@@ -1,7 +1,7 @@
 //! The configuration that is in force, and how another one takes its place.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -89,39 +89,66 @@ impl Live {
 
     /// Reads the sources again and puts what they say in force. Blocks on the disk.
     ///
-    /// Everything that can fail comes first: after an error, everything is as it was.
+    /// # Errors
+    /// [`ConfigError`]; everything is as it was.
+    pub(super) fn reload(&self) -> Result<Reloaded, ConfigError> {
+        Ok(self.read_again()?.put_in_force())
+    }
+
+    /// Reads the sources again. Until what was read is put in force, or dropped, no other reload and
+    /// no change of a limit begins.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub(super) fn reload(&self) -> Result<Reloaded, ConfigError> {
+    pub(super) fn read_again(&self) -> Result<Reading<'_>, ConfigError> {
         let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let Reread {
-            config,
-            changed,
-            kept,
-        } = self.now().read_again().inspect_err(|error| {
+        let read = self.now().read_again().inspect_err(|error| {
             tracing::warn!(
                 error = error as &dyn std::error::Error,
                 "configuration not reloaded; nothing was changed"
             );
         })?;
-        self.store
+        Ok(Reading {
+            live: self,
+            limits,
+            read,
+        })
+    }
+}
+
+/// A configuration that was read, is sound, and is not in force yet.
+pub(super) struct Reading<'a> {
+    live: &'a Live,
+    limits: MutexGuard<'a, RateSettings>,
+    read: Reread,
+}
+
+impl Reading<'_> {
+    /// Puts it in force. Nothing in here can fail.
+    pub(super) fn put_in_force(self) -> Reloaded {
+        let Self { live, limits, read } = self;
+        let Reread {
+            config,
+            changed,
+            kept,
+        } = read;
+        live.store
             .set_free_space_floor(config.free_space_floor_bytes);
-        self.users.configure(UserRules::of(&config));
-        self.rules.swap(rules(&config, Arc::clone(&self.users)));
-        self.rates.set(rate_rules(&with(&config.rates, &limits)));
+        live.users.configure(UserRules::of(&config));
+        live.rules.swap(rules(&config, Arc::clone(&live.users)));
+        live.rates.set(rate_rules(&with(&config.rates, &limits)));
         if changed.contains(&"trace.level")
             && let Some(level) = Level::of_process()
             && !level.set(&config.trace.directives)
         {
             tracing::error!("the level of the trace cannot be changed");
         }
-        self.config.store(Arc::new(config));
+        live.config.store(Arc::new(config));
         tracing::info!(?changed, "configuration reloaded");
         if !kept.is_empty() {
             tracing::warn!(?kept, "these keys take a restart; they keep their values");
         }
-        Ok(Reloaded { changed, kept })
+        Reloaded { changed, kept }
     }
 }
 

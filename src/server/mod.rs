@@ -31,6 +31,7 @@ mod info;
 mod ingest;
 mod judge;
 mod key;
+mod ledger;
 mod live;
 mod moderation;
 mod operator;
@@ -45,10 +46,5 @@ mod users;
 pub use error::{EndError, ReloadError, ServerError, Step};
 pub use key::load_key;
 pub use live::Reloaded;
-pub use moderation::{HeldRecord, Moderated, ModerationDesk};
 pub use start::Server;
 pub use trace::{TraceError, install};
-pub use users::{
-    InvitationEntry, InvitationId, InvitationTerms, MadeInvitation, OrderError, UserDesk,
-    UserEntry, UserSource,
-};

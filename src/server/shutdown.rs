@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{EndError, Step};
 use super::judge::Submission;
 use super::live::Live;
-use super::moderation::ModerationDesk;
 use super::users::{Newcomers, UserDesk};
 use crate::net::{Listener, NetError};
 use crate::store::{Store, Writer};
@@ -63,7 +62,6 @@ pub(super) struct Parts {
 #[derive(Clone)]
 pub(super) struct Desks {
     pub(super) users: Arc<UserDesk>,
-    pub(super) moderation: Arc<ModerationDesk>,
     pub(super) live: Arc<Live>,
 }
 

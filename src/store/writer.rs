@@ -26,7 +26,7 @@ use super::{
     view::View,
 };
 use crate::{
-    base::{Seq, limits},
+    base::{Causes, Seq, limits},
     wire::{Duplicates, PublicKey, Record, RecordRef, Timestamp},
 };
 
@@ -561,14 +561,7 @@ impl<C> Asker<C> {
 
 /// The whole chain of an error in one line.
 pub(super) fn reason(error: &dyn std::error::Error) -> String {
-    let mut reason = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        reason.push_str(": ");
-        reason.push_str(&source.to_string());
-        next = source.source();
-    }
-    reason
+    Causes(error).to_string()
 }
 
 const QUEUE: Bounds = Bounds {

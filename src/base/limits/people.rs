@@ -54,16 +54,9 @@ pub const MODERATION_SCAN_PAUSE: Duration = Duration::from_secs(600);
 /// pushed out by it. The store knows the rest.
 pub const ACQUAINTED_AT_ONCE_MAX: usize = 64;
 
-/// Characters of a held record that an operator is shown.
-pub const HELD_TEXT_MAX_CHARS: usize = 1_024;
-
 /// Pairs of a user and a writer of whom it is remembered whether they know each other, and as
 /// many of whom that could not be found out: 8 MB each.
 pub const ACQUAINTANCES_MAX: usize = 65_536;
-
-/// Held records that are released or rejected by one order: with their recipients they stay within
-/// the changes that one act may have.
-pub const MODERATION_IDS_MAX: usize = 100;
 
 /// Invitations that wait to be used. All of them are in memory, at some 200 bytes.
 pub const INVITATIONS_MAX: usize = 100_000;
@@ -98,5 +91,6 @@ pub const ADMIN_NOTE_MAX_BYTES: usize = 256;
 /// Longest text in a row for an operator; a longer one is cut.
 pub const ADMIN_TEXT_MAX_BYTES: usize = 4 << 10;
 
-/// Records that one order names, to delete, release or reject them.
-pub const ADMIN_LIST_MAX: usize = MODERATION_IDS_MAX;
+/// Records that one order names, to delete, release or reject them: with their recipients they stay
+/// within the changes that one act may have.
+pub const ADMIN_LIST_MAX: usize = 100;

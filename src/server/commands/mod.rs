@@ -9,7 +9,6 @@ mod signals;
 mod store;
 mod witness;
 
-use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,7 +21,7 @@ pub use self::arguments::Arguments;
 use self::arguments::{Command, StoreCommand};
 use super::error::{EndError, ServerError};
 use super::trace::TraceError;
-use crate::base::limits;
+use crate::base::{Causes, limits};
 use crate::config::ConfigError;
 use crate::identity::key_file::KeyFileError;
 use crate::store::StoreError;
@@ -43,7 +42,7 @@ pub fn run(arguments: &Arguments, out: &mut dyn Write, err: &mut dyn Write) -> E
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // There is nowhere left to say that this failed too.
-            drop(writeln!(err, "mosaicd: {}", with_sources(&error)));
+            drop(writeln!(err, "mosaicd: {}", Causes(&error)));
             if error.leaves_threads() {
                 end_at_once();
             }
@@ -149,15 +148,3 @@ fn end_at_once() -> ! {
 
 /// Threads that block: the readers of the store, the orders of operators, the steps of start and end.
 const BLOCKING_THREADS_MAX: usize = limits::READERS_MAX + limits::ADMIN_CALLS_AT_ONCE_MAX + 4;
-
-/// The error and everything that led to it, in one line.
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
-}

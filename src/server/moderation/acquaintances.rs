@@ -1,5 +1,6 @@
 //! Whether a user has to do with somebody who writes to them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -76,13 +77,18 @@ impl Acquaintances {
         }
     }
 
-    /// Takes note of a record that is stored from now on, and signed by a key of its author: the author
-    /// knows whom it notifies.
-    pub(in crate::server) fn stored(&self, record: &Record, served: &dyn Served) {
+    /// Takes note of a record that is stored from now on: where it is its author's word, the author
+    /// knows whom it notifies. Whether it is may cost a look into the store, so that is asked last.
+    pub(in crate::server) fn stored(
+        &self,
+        record: &Record,
+        served: &dyn Served,
+        is_authors_word: impl FnOnce() -> bool,
+    ) {
         let record = record.view();
         let author = record.author();
         let mut notified = record.notifies().peekable();
-        if notified.peek().is_none() || !served.contains(&author) {
+        if notified.peek().is_none() || !served.contains(&author) || !is_authors_word() {
             return;
         }
         let mut answers = self.answers();
@@ -101,10 +107,16 @@ impl Acquaintances {
         }
     }
 
-    /// Finds anew from here on whom `user` knows: which keys speak for the user may have changed.
-    pub(in crate::server) fn forget(&self, user: &PublicKey) {
-        self.answers().retain(|(whose, _)| whose != user);
-        self.unclear().retain(|(whose, _)| whose != user);
+    /// Finds anew from here on whom these users know: which keys speak for them may have changed.
+    ///
+    /// Everything at hand is looked through, half a millisecond when that is much; so all of a batch
+    /// come at once.
+    pub(in crate::server) fn forget(&self, users: &BTreeSet<PublicKey>) {
+        if users.is_empty() {
+            return;
+        }
+        self.answers().retain(|(whose, _)| !users.contains(whose));
+        self.unclear().retain(|(whose, _)| !users.contains(whose));
     }
 
     // Nothing in there is half done when a thread panics: each entry is replaced whole.
@@ -204,7 +216,9 @@ impl fmt::Debug for Acquaintances {
 
 /// What has to be remembered when these records are released: from then on their writers are no
 /// strangers to those who are notified.
-pub(super) fn changes_of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<StateChange> {
+pub(in crate::server) fn changes_of<'a>(
+    entries: impl IntoIterator<Item = &'a Entry>,
+) -> Vec<StateChange> {
     let mut changes: Vec<StateChange> = Vec::new();
     for (user, writer) in entries.into_iter().flat_map(pairs_of) {
         let key = key_of(&user, &writer);

@@ -1,5 +1,6 @@
 //! Who knows whom, on a real store.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
@@ -142,9 +143,17 @@ fn an_answer_that_is_kept_is_corrected_by_what_is_stored_later() {
     let acquaintances = Acquaintances::new(fixture.store.clone());
     let knows = |writer: Person| knows(&acquaintances, Person::Alice, writer);
     assert!(!knows(Person::Friend) && !knows(Person::Stranger));
-    acquaintances.stored(&note(Person::Alice, Person::Friend), &*fixture.served);
+    acquaintances.stored(
+        &note(Person::Alice, Person::Friend),
+        &*fixture.served,
+        || true,
+    );
     assert!(knows(Person::Friend));
-    acquaintances.stored(&note(Person::Stranger, Person::Alice), &*fixture.served);
+    acquaintances.stored(
+        &note(Person::Stranger, Person::Alice),
+        &*fixture.served,
+        || panic!("nobody asks whose word a stranger's is"),
+    );
     assert!(
         !knows(Person::Stranger),
         "strangers do not introduce themselves"
@@ -216,7 +225,7 @@ fn what_is_kept_of_a_user_is_found_anew_once_their_keys_have_changed() {
         assert!(knows(user, true));
         assert!(knows(user, false), "it is kept");
     }
-    acquaintances.forget(&Person::Alice.key());
+    acquaintances.forget(&BTreeSet::from([Person::Alice.key()]));
     assert!(
         !knows(Person::Alice, false),
         "what spoke for her is revoked"
@@ -259,6 +268,10 @@ fn a_record_whose_recipients_would_take_long_to_ask_comes_from_a_stranger() {
     let mut last = acquaintances.inquiry(now);
     assert!(last.knows(&bob, &stranger, &is_vouched));
     // Whoever is written to meanwhile is known at once.
-    acquaintances.stored(&note(Person::Alice, Person::Friend), &*fixture.served);
+    acquaintances.stored(
+        &note(Person::Alice, Person::Friend),
+        &*fixture.served,
+        || true,
+    );
     assert!(knows(&acquaintances, Person::Alice, Person::Friend));
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Network;
-use super::ledger::Ledger;
 use crate::admin::{BanLine, Bans, Listing, Order, Refused};
 use crate::base::limits::{ADMIN_PAGE_MAX_ROWS, BANS_MAX};
 use crate::policy::{self, Ban, BanTarget};
+use crate::server::ledger::Ledger;
 use crate::server::live::Live;
 use crate::store::{Expect, StateChange, StateTable, Store, StoreError};
 use crate::wire::{PublicKey, ResultCode, Timestamp};

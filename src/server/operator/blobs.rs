@@ -1,7 +1,7 @@
 //! Stored BLOBs, as operators see them.
 
-use super::ledger::Ledger;
 use crate::admin::{BlobLine, Blobs, Listing, Order, Refused};
+use crate::server::ledger::Ledger;
 use crate::store::{RemovedBlob, Store};
 use crate::wire::{BlobHash, ResultCode};
 

@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use super::records::place;
 use crate::admin::{Held, HeldLine, Listing, Order, Refused};
-use crate::server::moderation::ModerationDesk;
-use crate::store::{Entry, Store};
+use crate::base::limits;
+use crate::server::ledger::{Ledger, OrderError};
+use crate::server::moderation::{Acquaintances, changes_of};
+use crate::store::{Entry, RecordChange, Removal, Store};
 use crate::wire::{ReadAccess, RecordId, Reference};
 
-/// Lists, releases and rejects held records.
+/// Lists, releases and rejects held records: the only way by which anybody learns of one.
 pub(super) struct HeldDesk {
-    moderation: Arc<ModerationDesk>,
-    store: Store,
+    pub(super) ledger: Ledger,
+    pub(super) store: Store,
+    pub(super) acquaintances: Arc<Acquaintances>,
 }
 
 impl HeldDesk {
-    pub(super) fn new(moderation: Arc<ModerationDesk>, store: &Store) -> Self {
-        Self {
-            moderation,
-            store: store.clone(),
-        }
+    fn find(&self, id: &RecordId) -> Result<Option<Arc<Entry>>, OrderError> {
+        let found = self.store.get(&Reference::Id(*id), 1)?;
+        // What is stored and not held is as absent here as what is not stored.
+        Ok(found.into_iter().find(|entry| entry.held))
     }
 }
 
@@ -36,20 +38,39 @@ impl Held for HeldDesk {
     }
 
     fn show(&self, id: &RecordId) -> Result<HeldLine, Refused> {
-        let found = self.store.get(&Reference::Id(*id), 1);
-        let found = found.map_err(|error| Refused::failed(&error))?;
-        // What is stored and not held is as absent here as what is not stored.
-        let held = found.iter().find(|entry| entry.held);
+        let held = self.find(id)?;
         let held = held.ok_or_else(|| Refused::not_found("no such record is held"))?;
-        Ok(line(held, usize::MAX))
+        Ok(line(&held, usize::MAX))
     }
 
+    /// From now on the writers of the records are no strangers to their recipients.
     fn release(&self, order: &Order, ids: &[RecordId]) -> Result<Vec<RecordId>, Refused> {
-        Ok(self.moderation.release(order, ids)?.missing)
+        let mut entries: Vec<Arc<Entry>> = Vec::new();
+        let mut size_bytes = 0_usize;
+        for id in ids {
+            let entry = self.find(id)?;
+            size_bytes += entry
+                .iter()
+                .map(|it| it.record.bytes().len())
+                .sum::<usize>();
+            // The act would be refused, and until then all of them would be in memory.
+            if size_bytes > limits::ACT_RECORDS_MAX_BYTES {
+                return Err(OrderError::TooMuch.into());
+            }
+            entries.extend(entry);
+        }
+        let entries = || entries.iter().map(|entry| &**entry);
+        let releases = ids.iter().copied().map(RecordChange::Release);
+        let state = changes_of(entries());
+        let missing = self.ledger.order(order, state, releases.collect())?;
+        self.acquaintances.released(entries());
+        Ok(missing)
     }
 
     fn reject(&self, order: &Order, ids: &[RecordId]) -> Result<Vec<RecordId>, Refused> {
-        Ok(self.moderation.reject(order, ids)?.missing)
+        let why = Removal::Rejected;
+        let changes = ids.iter().map(|id| RecordChange::Remove { id: *id, why });
+        Ok(self.ledger.order(order, Vec::new(), changes.collect())?)
     }
 }
 
@@ -78,3 +99,8 @@ const PREVIEW_MAX_CHARS: usize = 200;
 
 /// Recipients that are looked at.
 const RECIPIENTS_MAX: usize = 16;
+
+const _: () = assert!(
+    limits::ADMIN_LIST_MAX * (1 + limits::CHARGED_MAX) <= limits::ACT_CHANGES_MAX,
+    "an order fits into an act"
+);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::ledger::Ledger;
 use super::setting;
 use crate::admin::{LimitLine, Limits, Order, Refused};
 use crate::config::Rates;
+use crate::server::ledger::Ledger;
 use crate::server::live::Live;
 use crate::store::{Store, StoreError};
 

@@ -6,7 +6,6 @@
 mod bans;
 mod blobs;
 mod held;
-mod ledger;
 mod limits;
 mod records;
 mod roles;
@@ -19,7 +18,6 @@ use std::sync::{Arc, Mutex, OnceLock};
 use self::bans::BanDesk;
 use self::blobs::BlobDesk;
 use self::held::HeldDesk;
-use self::ledger::Ledger;
 use self::limits::LimitDesk;
 pub(super) use self::limits::RateSettings;
 use self::records::RecordDesk;
@@ -28,7 +26,9 @@ use self::roles::RoleDesk;
 use self::running::{ReloadDesk, StatusDesk, TraceDesk};
 use self::users::UserCalls;
 use super::judge::Submission;
+use super::ledger::Ledger;
 use super::live::Live;
+use super::moderation::Acquaintances;
 use super::reachability::GatedListener;
 use super::shutdown::Desks;
 use crate::admin::{Admin, Answer, Parts};
@@ -52,7 +52,9 @@ pub(super) struct Tools {
     pub(super) store: Store,
     pub(super) writer: Writer<Submission>,
     pub(super) directory: Arc<Directory>,
+    pub(super) acquaintances: Arc<Acquaintances>,
     pub(super) bans: Arc<policy::Bans>,
+    pub(super) rates: Arc<policy::Rates>,
     /// Every gate of the server, those of connections from next door among them.
     pub(super) gates: Gates,
     pub(super) desks: Desks,
@@ -129,7 +131,9 @@ fn parts(tools: Tools, network: &Arc<Network>) -> Parts {
         store,
         writer,
         directory,
+        acquaintances,
         bans,
+        rates,
         gates,
         desks,
     } = tools;
@@ -153,7 +157,11 @@ fn parts(tools: Tools, network: &Arc<Network>) -> Parts {
             network: Arc::clone(network),
             turn: Arc::clone(&turn),
         })),
-        held: Some(Arc::new(HeldDesk::new(desks.moderation, &store))),
+        held: Some(Arc::new(HeldDesk {
+            ledger: ledger.clone(),
+            store: store.clone(),
+            acquaintances,
+        })),
         records: Some(Arc::clone(&records) as Arc<_>),
         blobs: Some(Arc::new(BlobDesk {
             ledger: ledger.clone(),
@@ -172,20 +180,30 @@ fn parts(tools: Tools, network: &Arc<Network>) -> Parts {
             network: Arc::clone(network),
             turn,
         })),
+        audit: Some(records),
+        ..of_process(
+            ledger,
+            live,
+            StatusDesk {
+                key,
+                started,
+                store,
+                rates,
+            },
+        )
+    }
+}
+
+/// Who carries out the calls about the process itself.
+fn of_process(ledger: Ledger, live: Arc<Live>, status: StatusDesk) -> Parts {
+    Parts {
         reload: Some(Arc::new(ReloadDesk {
             ledger: ledger.clone(),
             live: Arc::clone(&live),
         })),
-        log_level: Some(Arc::new(TraceDesk {
-            ledger,
-            live: Arc::clone(&live),
-        })),
-        audit: Some(records),
-        status: Some(Arc::new(StatusDesk {
-            key,
-            started,
-            store,
-        })),
+        log_level: Some(Arc::new(TraceDesk { ledger, live })),
+        status: Some(Arc::new(status)),
+        ..Parts::default()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::ledger::Ledger;
 use crate::admin::{Audit, AuditLine, Listing, Order, Records, Refused};
 use crate::base::Seq;
 use crate::identity::Directory;
+use crate::server::ledger::Ledger;
 use crate::store::{RecordChange, Removal, Store};
 use crate::wire::{Kind, PublicKey, RecordId, Reference};
 
@@ -39,7 +39,7 @@ impl Records for RecordDesk {
             id: *id,
             why: Removal::Deleted,
         });
-        let missing = self.ledger.records(order, changes.collect())?;
+        let missing = self.ledger.order(order, Vec::new(), changes.collect())?;
         for (master, id) in schedules {
             self.directory.unlearn(&master, &id);
         }

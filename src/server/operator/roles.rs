@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Ledger;
 use super::{Network, setting};
 use crate::admin::{Order, Refused, RoleLine, Roles};
 use crate::base::Role;
 use crate::policy::{Closing, Gate};
+use crate::server::ledger::Ledger;
 use crate::server::reachability::GatedListener;
 use crate::store::{Store, StoreError};
 use crate::wire::Timestamp;

@@ -1,11 +1,13 @@
 //! The process that runs: its configuration, its trace, how it is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::ledger::Ledger;
 use crate::admin::{LogLevel, Order, Refused, Reload, Status};
-use crate::base::limits;
+use crate::base::{Causes, limits};
 use crate::config::{ConfigError, trace_directives};
+use crate::policy::{Limit, Rates};
+use crate::server::ledger::Ledger;
 use crate::server::live::Live;
 use crate::server::trace::Level;
 use crate::store::Store;
@@ -19,11 +21,11 @@ pub(super) struct ReloadDesk {
 
 impl Reload for ReloadDesk {
     fn reload(&self, order: &Order) -> Result<Vec<String>, Refused> {
-        let refused = |error: ConfigError| Refused::invalid(&with_sources(&error));
+        let reading = self.live.read_again();
+        let reading = reading.map_err(|error| Refused::invalid(&cut(&error)))?;
         // What cannot be read is not noted, and what cannot be noted is not done.
-        self.live.now().read_again().map_err(refused)?;
         self.ledger.note(order)?;
-        let reloaded = self.live.reload().map_err(refused)?;
+        let reloaded = reading.put_in_force();
         Ok(reloaded.kept.into_iter().map(str::to_owned).collect())
     }
 }
@@ -77,6 +79,7 @@ pub(super) struct StatusDesk {
     pub(super) key: PublicKey,
     pub(super) started: Timestamp,
     pub(super) store: Store,
+    pub(super) rates: Arc<Rates>,
 }
 
 impl Status for StatusDesk {
@@ -96,18 +99,23 @@ impl Status for StatusDesk {
         put("held", counts.held.into());
         put("users_registered", counts.users.into());
         put("disk_bytes", stats.files.bytes().into());
+        let met = self.rates.counters();
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed).into();
+        for limit in Limit::ALL {
+            let name = limit.name();
+            put(&format!("{name}_refused"), count(&met.of(limit).refused));
+            put(&format!("{name}_delayed"), count(&met.of(limit).delayed));
+        }
+        put("connections_refused", count(&met.connections_refused));
+        put("connections_closed_too_fast", count(&met.far_too_fast));
+        put("banned_turned_away", count(&met.banned));
+        put("rate_accounts", self.rates.entries().into());
         Ok(row)
     }
 }
 
 /// An error and what led to it, in one line that is cut.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
+fn cut(error: &ConfigError) -> String {
+    let text = Causes(error).to_string();
     text.chars().take(limits::WHY_MAX_CHARS).collect()
 }

@@ -6,10 +6,8 @@ use crate::admin::{
     Invitation, InvitationLine, Invitations, Listing, Order, QuotaChange, Refused, UserLine, Users,
 };
 use crate::config::Quotas;
-use crate::server::users::{
-    InvitationEntry, InvitationId, InvitationTerms, OrderError, UserDesk, UserEntry,
-};
-use crate::wire::{PublicKey, ResultCode, Timestamp};
+use crate::server::users::{InvitationEntry, InvitationId, InvitationTerms, UserDesk, UserEntry};
+use crate::wire::{PublicKey, Timestamp};
 
 /// Passes the operators' calls about users and invitations on to their desk.
 pub(super) struct UserCalls {
@@ -101,22 +99,6 @@ impl Invitations for UserCalls {
     fn revoke(&self, order: &Order, id: &[u8; 32]) -> Result<(), Refused> {
         let id = InvitationId::from_bytes(*id);
         Ok(self.desk.revoke_invitation(order, id)?)
-    }
-}
-
-impl From<OrderError> for Refused {
-    fn from(error: OrderError) -> Self {
-        let why = error.to_string();
-        match error {
-            OrderError::NotFound(_) => Self::not_found(&why),
-            OrderError::Already(_) => Self::duplicate(&why),
-            OrderError::BadValue(_) => Self::invalid(&why),
-            OrderError::Conflict | OrderError::NoSpace | OrderError::Halted => Self {
-                result: ResultCode::TemporaryError,
-                why,
-            },
-            OrderError::Store(error) => Self::failed(&error),
-        }
     }
 }
 

@@ -15,8 +15,9 @@ use super::info::Info;
 use super::ingest::{Pipeline, ToWriter};
 use super::judge::{RoleJudge, Submission};
 use super::key;
+use super::ledger::Ledger;
 use super::live::{self, Live, Reloaded};
-use super::moderation::{Acquaintances, ModerationDesk};
+use super::moderation::Acquaintances;
 use super::operator::{self, Gates, Operators, Tools};
 use super::reachability::{
     ControlSocket, GatedListener, Gatekeeper, LastRun, Reach, StatusSource, timing,
@@ -48,8 +49,6 @@ pub struct Server {
     key: PublicKey,
     open_roles: RoleSet,
     live: Weak<Live>,
-    users: Weak<UserDesk>,
-    moderation: Weak<ModerationDesk>,
     order: watch::Sender<Option<Order>>,
     end: watch::Receiver<Option<Result<(), EndError>>>,
     #[expect(
@@ -104,8 +103,6 @@ impl Server {
         let (ended, end) = watch::channel(None);
         let desks = core.desks;
         let live = Arc::downgrade(&desks.live);
-        let users = Arc::downgrade(&desks.users);
-        let moderation = Arc::downgrade(&desks.moderation);
         let parts = Parts {
             listener,
             side_tasks,
@@ -123,8 +120,6 @@ impl Server {
             key: public,
             open_roles,
             live,
-            users,
-            moderation,
             order,
             end,
             supervisor,
@@ -153,19 +148,6 @@ impl Server {
     #[must_use]
     pub const fn open_roles(&self) -> RoleSet {
         self.open_roles
-    }
-
-    /// The operator's orders about users and invitations; `None` once the server has ended. Not to
-    /// be kept: it keeps the store open.
-    #[must_use]
-    pub fn users(&self) -> Option<Arc<UserDesk>> {
-        self.users.upgrade()
-    }
-
-    /// The operator's orders about records; `None` once the server has ended. Not to be kept either.
-    #[must_use]
-    pub fn moderation(&self) -> Option<Arc<ModerationDesk>> {
-        self.moderation.upgrade()
     }
 
     /// Stops the server within `deadline` and returns when it has ended: new connections are
@@ -316,12 +298,12 @@ impl Core {
             rates: Arc::clone(&rates),
             limits: limits.map_err(|source| unreadable(&config, source))?,
         }));
-        let users = UserDesk::new(Arc::clone(&registry), store.clone(), writer.clone());
-        let moderation =
-            ModerationDesk::new(store.clone(), writer.clone(), acquaintances, registry);
+        let ledger = Ledger {
+            writer: writer.clone(),
+        };
+        let users = UserDesk::new(registry, store.clone(), ledger);
         let desks = Desks {
             users: Arc::new(users),
-            moderation: Arc::new(moderation),
             live,
         };
         let newcomers = Newcomers::spawn(registrar, Arc::clone(&desks.users));
@@ -331,7 +313,9 @@ impl Core {
             store: store.clone(),
             writer: writer.clone(),
             directory: Arc::clone(&directory),
+            acquaintances,
             bans: Arc::clone(&admission.bans),
+            rates: Arc::clone(&rates),
             gates: all_gates,
             desks: desks.clone(),
         });

@@ -2,16 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use thiserror::Error;
-
 use super::rows::{self, Decision, UserRow};
 use super::{State, UserRegistry};
 use crate::admin::{Order, QuotaChange};
 use crate::base::limits;
 use crate::config::{Joining, Quotas};
 use crate::policy::Served as _;
-use crate::server::judge::Submission;
-use crate::store::{Act, Acted, Expect, StateChange, StateTable, Store, StoreError, Usage, Writer};
+use crate::server::ledger::{Ledger, OrderError};
+use crate::store::{Expect, StateChange, StateTable, Store, StoreError, Usage};
 use crate::wire::{PublicKey, Timestamp, UserReport};
 
 /// Carries out orders about users and invitations. Every order that changes something is one act:
@@ -19,38 +17,38 @@ use crate::wire::{PublicKey, Timestamp, UserReport};
 ///
 /// All calls block: they read the store, or wait for the writer.
 #[derive(Debug)]
-pub struct UserDesk {
+pub(in crate::server) struct UserDesk {
     pub(super) registry: Arc<UserRegistry>,
     store: Store,
-    writer: Writer<Submission>,
+    pub(super) ledger: Ledger,
     /// Held from the look at what is there to the change of it.
     turn: Mutex<()>,
 }
 
 /// What is known of one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserEntry {
+pub(in crate::server) struct UserEntry {
     /// The master key.
-    pub user: PublicKey,
+    pub(in crate::server) user: PublicKey,
     /// Whether they are served.
-    pub served: bool,
+    pub(in crate::server) served: bool,
     /// How they became a user, or that they are none any more.
-    pub source: UserSource,
+    pub(in crate::server) source: UserSource,
     /// What is kept for them.
-    pub usage: Usage,
+    pub(in crate::server) usage: Usage,
     /// How much may be; 0 sets no bound.
-    pub quotas: Quotas,
+    pub(in crate::server) quotas: Quotas,
     /// Whether those bounds were set for this user.
-    pub has_own_quotas: bool,
+    pub(in crate::server) has_own_quotas: bool,
     /// Since when, where the operator or an invitation decided.
-    pub since: Option<Timestamp>,
+    pub(in crate::server) since: Option<Timestamp>,
     /// What the operator noted.
-    pub note: Option<String>,
+    pub(in crate::server) note: Option<String>,
 }
 
 /// How somebody became a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UserSource {
+pub(in crate::server) enum UserSource {
     /// By the configuration.
     Listed,
     /// By the operator's word.
@@ -65,8 +63,7 @@ pub enum UserSource {
 
 impl UserSource {
     /// The word for it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(in crate::server) const fn name(self) -> &'static str {
         match self {
             Self::Listed => "listed",
             Self::Added => "added",
@@ -77,42 +74,16 @@ impl UserSource {
     }
 }
 
-/// Why an order was not carried out. Nothing was changed.
-#[derive(Debug, Error)]
-pub enum OrderError {
-    /// There is nothing by that name.
-    #[error("there is no such {0}")]
-    NotFound(&'static str),
-    /// What is asked for is so already.
-    #[error("{0} already")]
-    Already(&'static str),
-    /// A value is out of its range.
-    #[error("{0}")]
-    BadValue(String),
-    /// Something else changed it at the same time.
-    #[error("it was changed at the same time; try again")]
-    Conflict,
-    /// The disk has less free space than the floor.
-    #[error("there is less free space on the disk than the floor")]
-    NoSpace,
-    /// The store does not write any more.
-    #[error("the store does not write any more")]
-    Halted,
-    /// The store cannot be read.
-    #[error("the store cannot be read")]
-    Store(#[from] StoreError),
-}
-
 impl UserDesk {
     pub(in crate::server) fn new(
         registry: Arc<UserRegistry>,
         store: Store,
-        writer: Writer<Submission>,
+        ledger: Ledger,
     ) -> Self {
         Self {
             registry,
             store,
-            writer,
+            ledger,
             turn: Mutex::new(()),
         }
     }
@@ -121,7 +92,7 @@ impl UserDesk {
     ///
     /// # Errors
     /// [`OrderError::Already`] if they are served, or why the act was not done.
-    pub fn add_user(
+    pub(in crate::server) fn add_user(
         &self,
         order: &Order,
         user: PublicKey,
@@ -152,7 +123,11 @@ impl UserDesk {
     ///
     /// # Errors
     /// [`OrderError::NotFound`] if they are not served, or why the act was not done.
-    pub fn remove_user(&self, order: &Order, user: PublicKey) -> Result<(), OrderError> {
+    pub(in crate::server) fn remove_user(
+        &self,
+        order: &Order,
+        user: PublicKey,
+    ) -> Result<(), OrderError> {
         let _turn = self.turn();
         if !self.registry.contains(&user) {
             return Err(OrderError::NotFound("user"));
@@ -170,7 +145,7 @@ impl UserDesk {
     ///
     /// # Errors
     /// [`OrderError::NotFound`] if they are not served, or why the act was not done.
-    pub fn set_quotas(
+    pub(in crate::server) fn set_quotas(
         &self,
         order: &Order,
         user: PublicKey,
@@ -199,7 +174,7 @@ impl UserDesk {
     ///
     /// # Errors
     /// [`OrderError::NotFound`], or the store cannot be read.
-    pub fn user(&self, user: &PublicKey) -> Result<UserEntry, OrderError> {
+    pub(in crate::server) fn user(&self, user: &PublicKey) -> Result<UserEntry, OrderError> {
         let usage = self.store.usage(user)?;
         let state = self.registry.read();
         state
@@ -212,7 +187,10 @@ impl UserDesk {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub fn users(&self, after: Option<&PublicKey>) -> Result<Vec<UserEntry>, OrderError> {
+    pub(in crate::server) fn users(
+        &self,
+        after: Option<&PublicKey>,
+    ) -> Result<Vec<UserEntry>, OrderError> {
         let keys = self.registry.read().users_behind(after);
         let mut entries = Vec::with_capacity(keys.len());
         for user in keys {
@@ -246,35 +224,12 @@ impl UserDesk {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes an act, and says why if it was not done.
-    pub(super) fn act(&self, act: Act) -> Result<(), OrderError> {
-        match self.writer.act(act) {
-            Acted::Done { .. } => Ok(()),
-            Acted::Conflict => Err(OrderError::Conflict),
-            Acted::TooLarge => Err(OrderError::BadValue("it is too much at once".to_owned())),
-            Acted::NoSpace => Err(OrderError::NoSpace),
-            Acted::Halted => Err(OrderError::Halted),
-        }
-    }
-
     /// Writes the row of a user, and then serves them, or not, as it says.
     fn set(&self, order: &Order, user: PublicKey, row: UserRow) -> Result<(), OrderError> {
         let state = vec![change_of(&user, &row, self.registry.row(&user).is_some())];
-        self.act(act_of(order, state))?;
+        self.ledger.state(order, state)?;
         self.registry.set_row(user, row);
         Ok(())
-    }
-}
-
-/// The act that an operator's order is.
-pub(super) fn act_of(order: &Order, state: Vec<StateChange>) -> Act {
-    Act {
-        by: Some(order.by),
-        is_order: true,
-        call: order.call.clone(),
-        detail: order.detail.clone(),
-        state,
-        records: Vec::new(),
     }
 }
 

@@ -1,49 +1,50 @@
 //! Invitations: made, listed and revoked by the operator, redeemed once by whoever has the code.
 
-use super::desk::{OrderError, UserDesk, act_of, change_of};
+use super::desk::{UserDesk, change_of};
 use super::rows::{self, CodeHash, Decision, InvitationId, InvitationRow, UserRow};
 use crate::admin::Order;
 use crate::base::limits;
 use crate::config::{Joining, Quotas};
 use crate::policy::Served as _;
+use crate::server::ledger::OrderError;
 use crate::store::{Act, Expect, StateChange, StateTable};
 use crate::wire::{InvitationCode, PublicKey, RedeemResult, ResultCode, Timestamp};
 
 /// What an invitation is to be like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InvitationTerms {
+pub(in crate::server) struct InvitationTerms {
     /// When it expires; absent: not before it is used.
-    pub expires: Option<Timestamp>,
+    pub(in crate::server) expires: Option<Timestamp>,
     /// What the operator wants to remember of it; at most [`limits::INVITATION_NOTE_MAX_BYTES`].
-    pub note: String,
+    pub(in crate::server) note: String,
     /// The bounds of whoever uses it, in place of those of the configuration.
-    pub quotas: Option<Quotas>,
+    pub(in crate::server) quotas: Option<Quotas>,
 }
 
 /// An invitation that was just made. Only here is its code: the store has a hash of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MadeInvitation {
+pub(in crate::server) struct MadeInvitation {
     /// What it is called in lists.
-    pub id: InvitationId,
+    pub(in crate::server) id: InvitationId,
     /// What makes somebody a user.
-    pub code: InvitationCode,
+    pub(in crate::server) code: InvitationCode,
 }
 
 /// An invitation that waits to be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvitationEntry {
+pub(in crate::server) struct InvitationEntry {
     /// What it is called.
-    pub id: InvitationId,
+    pub(in crate::server) id: InvitationId,
     /// When it was made.
-    pub created: Timestamp,
+    pub(in crate::server) created: Timestamp,
     /// The key of the operator who made it.
-    pub by: Option<PublicKey>,
+    pub(in crate::server) by: Option<PublicKey>,
     /// When it expires.
-    pub expires: Option<Timestamp>,
+    pub(in crate::server) expires: Option<Timestamp>,
     /// What the operator noted.
-    pub note: String,
+    pub(in crate::server) note: String,
     /// The bounds of whoever uses it.
-    pub quotas: Option<Quotas>,
+    pub(in crate::server) quotas: Option<Quotas>,
 }
 
 impl UserDesk {
@@ -51,7 +52,7 @@ impl UserDesk {
     ///
     /// # Errors
     /// A note that is too long, too many invitations, or why the act was not done.
-    pub fn create_invitation(
+    pub(in crate::server) fn create_invitation(
         &self,
         order: &Order,
         terms: InvitationTerms,
@@ -81,7 +82,7 @@ impl UserDesk {
         };
         let mut state = vec![change(hash, Some(rows::encode(&row)), Expect::Absent)];
         state.extend(expired.iter().map(|hash| change(*hash, None, Expect::Any)));
-        self.act(act_of(order, state))?;
+        self.ledger.state(order, state)?;
         let mut registry = self.registry.write();
         for hash in &expired {
             registry.invitations.remove(hash);
@@ -93,8 +94,10 @@ impl UserDesk {
 
     /// The invitations that can be used, in the order in which they were made: those behind `after`, at
     /// most [`limits::USERS_PAGE_MAX`].
-    #[must_use]
-    pub fn invitations(&self, after: Option<(Timestamp, InvitationId)>) -> Vec<InvitationEntry> {
+    pub(in crate::server) fn invitations(
+        &self,
+        after: Option<(Timestamp, InvitationId)>,
+    ) -> Vec<InvitationEntry> {
         let now = Timestamp::now();
         let registry = self.registry.read();
         let usable = registry.invitations.iter();
@@ -112,13 +115,18 @@ impl UserDesk {
     ///
     /// # Errors
     /// [`OrderError::NotFound`]: there is none, or it was used; or why the act was not done.
-    pub fn revoke_invitation(&self, order: &Order, id: InvitationId) -> Result<(), OrderError> {
+    pub(in crate::server) fn revoke_invitation(
+        &self,
+        order: &Order,
+        id: InvitationId,
+    ) -> Result<(), OrderError> {
         let _turn = self.turn();
         let hash = CodeHash(*id.as_bytes());
         if !self.registry.read().invitations.contains_key(&hash) {
             return Err(OrderError::NotFound("invitation"));
         }
-        self.act(act_of(order, vec![change(hash, None, Expect::Present)]))?;
+        let state = vec![change(hash, None, Expect::Present)];
+        self.ledger.state(order, state)?;
         self.registry.write().invitations.remove(&hash);
         Ok(())
     }
@@ -172,7 +180,7 @@ impl UserDesk {
             since: now.nanos(),
             note: Some(invitation.note).filter(|note| !note.is_empty()),
         };
-        let done = self.act(Act {
+        let done = self.ledger.act(Act {
             by: Some(master),
             is_order: false,
             call: "redeem".to_owned(),
@@ -184,7 +192,7 @@ impl UserDesk {
             records: Vec::new(),
         });
         match done {
-            Ok(()) => {
+            Ok(_) => {
                 let mut registry = self.registry.write();
                 registry.invitations.remove(&hash);
                 registry.rows.insert(master, row);

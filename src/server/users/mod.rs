@@ -24,10 +24,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub use self::desk::{OrderError, UserDesk, UserEntry, UserSource};
-pub use self::invitations::{InvitationEntry, InvitationTerms, MadeInvitation};
+pub(super) use self::desk::{UserDesk, UserEntry};
+pub(super) use self::invitations::{InvitationEntry, InvitationTerms};
 pub(super) use self::newcomers::{Newcomers, Registrar};
-pub use self::rows::InvitationId;
+pub(super) use self::rows::InvitationId;
 
 use self::rows::{CodeHash, Decision, InvitationRow, UserRow};
 use crate::base::{Role, RoleSet, limits};

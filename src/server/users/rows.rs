@@ -98,18 +98,16 @@ impl CodeHash {
 /// What operators call an invitation: the hash of its code, which tells nothing of the code. Printed as
 /// hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InvitationId([u8; 32]);
+pub(in crate::server) struct InvitationId([u8; 32]);
 
 impl InvitationId {
     /// The ID of those bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub(in crate::server) const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
     /// The bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
+    pub(in crate::server) const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::desk::UserSource;
+use super::invitations::MadeInvitation;
 use super::testing::Nothing;
 use super::*;
 use crate::admin::{Order, QuotaChange};
@@ -12,6 +14,7 @@ use crate::net::{Answers, Newcomers as _};
 use crate::policy::testing::{APP, Draft, Person};
 use crate::policy::{RateRules, Rates};
 use crate::server::judge::Submission;
+use crate::server::ledger::{Ledger, OrderError};
 use crate::server::schedule_source::StoreSchedules;
 use crate::store::{StoreOptions, Writer};
 use crate::wire::{InvitationCode, Record, Redeem, ResultCode, SecretKey, Timestamp};
@@ -61,8 +64,11 @@ impl Office {
         let schedules = Arc::new(StoreSchedules::new(store.clone()));
         let directory = Arc::new(Directory::new(schedules));
         let rates = Arc::new(Rates::new(RateRules::default(), Instant::now()));
+        let ledger = Ledger {
+            writer: writer.clone(),
+        };
         let registrar = Registrar::new(&registry, &directory, &writer, &rates);
-        let desk = UserDesk::new(registry, store.clone(), writer.clone());
+        let desk = UserDesk::new(registry, store.clone(), ledger);
         Self {
             desk: Arc::new(desk),
             writer,

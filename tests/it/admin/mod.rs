@@ -148,6 +148,7 @@ async fn an_operators_stream_is_there_before_any_verdict_and_carries_no_records(
     let stream = client.operator().await.unwrap();
     let status = order(&stream, "status", &[]).await;
     assert_eq!(status[0]["server"], server.key().into());
+    assert_eq!(status[0]["submissions_refused"], 0_u64.into());
 
     let raw = server.raw(Some(&key(OPERATOR))).await;
     let mut stream = raw.open().await.unwrap();
@@ -184,11 +185,13 @@ async fn the_trail_says_who_did_what_and_outlives_a_restart() {
     let set = order(&stream, "log-level.set", &[filter]).await;
     assert_eq!(level(&set[0]), "warn,mosaicd=debug");
     let target = ("target", "203.0.113.9".into());
+    let user = ("user", key(1).public().into());
+    order(&stream, "user.add", &[user]).await;
     order(&stream, "ban.set", &[target, ("why", "spam".into())]).await;
     let bad = ("filter", "loud".into());
     let invalid = refused(&stream, "log-level.set", &[bad]).await;
     assert_eq!(invalid, ResultCode::Invalid);
-    let done = ["ban.set", "log-level.set"];
+    let done = ["ban.set", "user.add", "log-level.set"];
     assert_eq!(trail(&stream).await, done, "what was refused is not in it");
     let rows = order(&stream, "audit.list", &[("max", 1_u64.into())]).await;
     assert_eq!(rows.len(), 1);
@@ -197,8 +200,13 @@ async fn the_trail_says_who_did_what_and_outlives_a_restart() {
     assert_eq!(detail["why"], "spam");
     let trace = server.trace();
     assert!(trace.contains("an operator's call was refused"), "{trace}");
-    let made = |line: &&str| line.contains("an operator's call") && line.contains("ban.set");
-    let made = trace.lines().find(made).expect("the ban is traced");
+    let made = |call: &str| {
+        let is_it = |line: &&str| line.contains("an operator's call") && line.contains(call);
+        let line = trace.lines().find(is_it);
+        line.unwrap_or_else(|| panic!("{call} is not traced: {trace}"))
+    };
+    made("user.add");
+    let made = made("ban.set");
     let says_details = ["203.0.113.9", "spam"]
         .iter()
         .any(|word| made.contains(word));

@@ -3,11 +3,9 @@
 use bytes::Bytes;
 use mosaicd::base::Role;
 use mosaicd::client::{Item, RawStream};
-use mosaicd::server::{HeldRecord, ModerationDesk};
 use mosaicd::wire::{
-    AdminValue, ClientMessage, EXTENSION_APP, FilterBuilder, KeyMarker, Kind, QueryId, Record,
-    RecordBuilder, RecordId, Reference, ResultCode, SecretKey, ServerMessage, TagsBuilder,
-    Timestamp,
+    AdminRow, AdminValue, ClientMessage, EXTENSION_APP, FilterBuilder, KeyMarker, Kind, QueryId,
+    Record, RecordBuilder, Reference, ResultCode, SecretKey, ServerMessage, TagsBuilder, Timestamp,
 };
 use tokio::time::timeout;
 
@@ -17,18 +15,9 @@ use crate::support::{PATIENCE, all, key};
 
 const ASK: QueryId = QueryId(7);
 
-async fn held(office: &Office) -> Vec<HeldRecord> {
-    office.records(|desk| desk.held(None, 100)).await.unwrap()
-}
-
-async fn release(office: &Office, id: RecordId) -> Vec<RecordId> {
-    let release = move |desk: &ModerationDesk| desk.release(&operator(), &[id]);
-    office.records(release).await.unwrap().missing
-}
-
-async fn reject(office: &Office, id: RecordId) -> Vec<RecordId> {
-    let reject = move |desk: &ModerationDesk| desk.reject(&operator(), &[id]);
-    office.records(reject).await.unwrap().missing
+/// The records that wait, those that came last first.
+async fn held(office: &Office) -> Vec<AdminRow> {
+    office.order("held.list", &[]).await
 }
 
 async fn office(moderation: &str, users: &[&SecretKey]) -> Office {
@@ -116,7 +105,7 @@ async fn replies_for_a_record_that_waits_are_those_for_one_that_is_not_there() {
         Some(stranger),
         Some(ann),
         Some(key(77)),
-        Some(key(251)),
+        Some(operator()),
         None,
     ] {
         let connection = office.raw(reader.as_ref()).await;
@@ -164,10 +153,12 @@ async fn what_is_released_comes_to_a_live_subscriber_once_and_what_waits_does_no
     }
     let waiting = held(&office).await;
     assert_eq!(waiting.len(), 2);
-    assert_eq!(waiting[0].id, second.id(), "those that came last first");
-    assert_eq!(waiting[0].text.as_deref(), Some("second"));
-    assert_eq!(waiting[0].recipients, [ann.public()]);
-    assert!(release(&office, second.id()).await.is_empty());
+    let last = &waiting[0];
+    assert_eq!(last["id"], second.id().into(), "those that came last first");
+    assert_eq!(last["text"].as_text(), Some("second"));
+    let recipients = vec![AdminValue::from(ann.public())];
+    assert_eq!(last["recipients"], AdminValue::List(recipients));
+    assert!(office.order_about("held.release", second.id()).await);
     // From here on the writer is no stranger to Ann, so this one does not wait.
     assert_eq!(submit(&writer, &third).await, ResultCode::Accepted);
     for expected in [&second, &third] {
@@ -176,9 +167,8 @@ async fn what_is_released_comes_to_a_live_subscriber_once_and_what_waits_does_no
     }
     let found = all(reader.query(by_stranger(), 0).await.unwrap()).await;
     assert_eq!(found.len(), 2, "what came before the release waits on");
-    assert_eq!(
-        release(&office, second.id()).await,
-        [second.id()],
+    assert!(
+        !office.order_about("held.release", second.id()).await,
         "there is nothing to release"
     );
     assert_eq!(
@@ -192,7 +182,7 @@ async fn what_is_released_comes_to_a_live_subscriber_once_and_what_waits_does_no
 
     // All of that is in the log.
     let office = office.restart(&[]).await;
-    assert_eq!(held(&office).await[0].id, first.id());
+    assert_eq!(held(&office).await[0]["id"], first.id().into());
     let writer = office.client(Some(&stranger)).await;
     let fourth = note_to(&stranger, &ann, "fourth");
     assert_eq!(submit(&writer, &fourth).await, ResultCode::Accepted);
@@ -207,7 +197,7 @@ async fn a_rejected_record_does_not_come_again_and_its_sender_sees_no_difference
     let writer = office.client(Some(&stranger)).await;
     let unwanted = note_to(&stranger, &ann, "buy this");
     assert_eq!(submit(&writer, &unwanted).await, ResultCode::Accepted);
-    assert!(reject(&office, unwanted.id()).await.is_empty());
+    assert!(office.order_about("held.reject", unwanted.id()).await);
     assert!(held(&office).await.is_empty());
     for _ in 0..2 {
         assert_eq!(submit(&writer, &unwanted).await, ResultCode::Accepted);
@@ -219,7 +209,7 @@ async fn a_rejected_record_does_not_come_again_and_its_sender_sees_no_difference
     let reader = office.client(Some(&ann)).await;
     let references = vec![Reference::Id(unwanted.id())];
     assert!(all(reader.get(references).await.unwrap()).await.is_empty());
-    assert_eq!(reject(&office, unwanted.id()).await, [unwanted.id()]);
+    assert!(!office.order_about("held.reject", unwanted.id()).await);
     office.stop().await;
 }
 
@@ -283,23 +273,13 @@ async fn where_everything_waits_private_records_and_the_outbox_do_not() {
 /// For everybody, unique, of the example application.
 const IN_APPLICATION: u64 = 0x0000_0063_000b_001c;
 
-async fn set_inbox(office: &Office, call: &str) {
-    let stream = office.client(Some(&key(251))).await;
-    let stream = stream.operator().await.unwrap();
-    let role = ("role".to_owned(), AdminValue::from("inbox"));
-    let answer = stream.call(call, [role].into_iter().collect()).await;
-    answer.unwrap().rows().await.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_comes_in_by_no_other_role_while_the_inbox_is_shut_or_its_user_is_gone() {
     let (ann, stranger) = (key(1), key(9));
     let listed = format!("users.list=[\"{}\"]", ann.public());
-    let operators = format!("operators=[\"{}\"]", key(251).public());
     let office = Office::start(&[
         "users.mode=list",
         &listed,
-        &operators,
         "inbox.moderation=hold-strangers",
         "application.ids=[99]",
         "application.submit=anyone",
@@ -325,24 +305,24 @@ async fn what_waits_comes_in_by_no_other_role_while_the_inbox_is_shut_or_its_use
     assert_eq!(submit(&writer, &waiting).await, ResultCode::Accepted);
     assert_eq!(held(&office).await.len(), 1);
 
-    set_inbox(&office, "role.close").await;
+    let inbox = [("role", AdminValue::from("inbox"))];
+    office.order("role.close", &inbox).await;
     let bound = writer.open_role(Role::Application, None).await.unwrap();
     for record in [&waiting, &later] {
         assert_eq!(bound.submit(record).await.unwrap(), ResultCode::Accepted);
         assert_nobody_sees("the inbox is shut").await;
     }
     assert_eq!(held(&office).await.len(), 2);
-    set_inbox(&office, "role.open").await;
+    office.order("role.open", &inbox).await;
     assert_nobody_sees("it is open again").await;
 
-    let gone = ann.public();
-    let removed = office.users(move |desk| desk.remove_user(&operator(), gone));
-    removed.await.unwrap();
+    let gone = AdminValue::from(ann.public());
+    office.order("user.remove", &[("user", gone)]).await;
     assert_eq!(submit(&writer, &waiting).await, ResultCode::Accepted);
     assert_eq!(bound.submit(&waiting).await.unwrap(), ResultCode::Accepted);
     assert_nobody_sees("its reader is no user").await;
     assert_eq!(held(&office).await.len(), 2);
-    assert!(release(&office, waiting.id()).await.is_empty());
+    assert!(office.order_about("held.release", waiting.id()).await);
     assert_eq!(submit(&writer, &waiting).await, ResultCode::Duplicate);
     office.stop().await;
 }

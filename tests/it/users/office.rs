@@ -1,13 +1,11 @@
 //! A server of this process, with an operator who sits beside it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use mosaicd::admin::Order;
-use mosaicd::client::{Client, Options, RawConnection, ServerTrust, Target};
+use mosaicd::client::{Client, Options, RawConnection, RequestError, ServerTrust, Target};
 use mosaicd::config::Sources;
-use mosaicd::server::{InvitationTerms, ModerationDesk, Server, UserDesk};
-use mosaicd::wire::{InvitationCode, Record, ResultCode, SecretKey};
+use mosaicd::server::Server;
+use mosaicd::wire::{AdminRow, AdminValue, Record, RecordId, ResultCode, SecretKey};
 use tempfile::TempDir;
 
 use crate::support::{PATIENCE, key};
@@ -23,7 +21,8 @@ impl Office {
     /// The development server with these settings, and without applications.
     pub(super) async fn start(sets: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut all = vec!["application.ids=[]".to_owned()];
+        let operator = format!("operators=[\"{}\"]", operator().public());
+        let mut all = vec!["application.ids=[]".to_owned(), operator];
         all.extend(sets.iter().map(ToString::to_string));
         Self {
             server: serve(&folder, &all).await,
@@ -53,33 +52,43 @@ impl Office {
         self.server.shutdown(PATIENCE).await.unwrap();
     }
 
-    /// Has the operator do something about users.
-    pub(super) async fn users<T: Send + 'static>(
+    /// Gives an operator's order.
+    pub(super) async fn try_order(
         &self,
-        order: impl FnOnce(&UserDesk) -> T + Send + 'static,
-    ) -> T {
-        let desk: Arc<UserDesk> = self.server.users().unwrap();
-        tokio::task::spawn_blocking(move || order(&desk))
-            .await
-            .unwrap()
+        call: &str,
+        args: &[(&str, AdminValue)],
+    ) -> Result<Vec<AdminRow>, RequestError> {
+        let args = args.iter();
+        let args = args.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let client = self.client(Some(&operator())).await;
+        let stream = client.operator().await.unwrap();
+        let answer = stream.call(call, args.collect()).await.unwrap();
+        answer.rows().await
     }
 
-    /// Has the operator do something about records.
-    pub(super) async fn records<T: Send + 'static>(
-        &self,
-        order: impl FnOnce(&ModerationDesk) -> T + Send + 'static,
-    ) -> T {
-        let desk: Arc<ModerationDesk> = self.server.moderation().unwrap();
-        tokio::task::spawn_blocking(move || order(&desk))
-            .await
-            .unwrap()
+    /// Gives an operator's order that must be carried out.
+    pub(super) async fn order(&self, call: &str, args: &[(&str, AdminValue)]) -> Vec<AdminRow> {
+        let rows = self.try_order(call, args).await;
+        rows.unwrap_or_else(|error| panic!("{call}: {error}"))
     }
 
-    /// Has the operator make an invitation.
-    pub(super) async fn invitation(&self) -> InvitationCode {
-        let make =
-            |desk: &UserDesk| desk.create_invitation(&operator(), InvitationTerms::default());
-        self.users(make).await.unwrap().code
+    /// Gives an order about one record. Whether it was there.
+    pub(super) async fn order_about(&self, call: &str, id: RecordId) -> bool {
+        let ids = AdminValue::List(vec![AdminValue::from(id)]);
+        match self.try_order(call, &[("ids", ids)]).await {
+            Ok(_) => true,
+            Err(RequestError::Refused {
+                result: ResultCode::NotFound,
+                ..
+            }) => false,
+            Err(error) => panic!("{call}: {error}"),
+        }
+    }
+
+    /// Has the operator make an invitation; its code.
+    pub(super) async fn invitation(&self) -> String {
+        let made = self.order("invite.create", &[]).await;
+        made[0]["code"].as_text().unwrap().to_owned()
     }
 
     pub(super) fn target(&self) -> Target {
@@ -124,13 +133,9 @@ async fn serve(folder: &TempDir, sets: &[String]) -> Server {
         .unwrap()
 }
 
-/// An order of the operator.
-pub(super) fn operator() -> Order {
-    Order {
-        by: key(251).public(),
-        call: "test".to_owned(),
-        detail: String::new(),
-    }
+/// The key of the operator.
+pub(super) fn operator() -> SecretKey {
+    key(251)
 }
 
 pub(super) async fn submit(client: &Client, record: &Record) -> ResultCode {

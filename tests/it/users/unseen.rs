@@ -7,7 +7,7 @@ use mosaicd::wire::{
 };
 
 use super::REPLACEABLE;
-use super::office::{Office, operator, submit};
+use super::office::{Office, submit};
 use crate::support::{all, key};
 
 use ResultCode::{Accepted, Duplicate, TemporaryError, TooLarge, Unauthorized};
@@ -47,9 +47,7 @@ async fn a_full_inbox_does_not_tell_what_is_in_it() {
         for record in [&secret, &deleted] {
             assert_eq!(submit(&sender, record).await, Accepted);
         }
-        let id = deleted.id();
-        let delete = office.records(move |desk| desk.delete(&operator(), &[id]));
-        delete.await.unwrap();
+        assert!(office.order_about("record.delete", deleted.id()).await);
         let absent = letter(&friend, "never handed in");
         let prober = office.client(Some(&stranger)).await;
         for record in [&secret, &deleted] {
