@@ -183,7 +183,8 @@ pub(super) struct RedeemCommand {
     #[arg(value_name = "SERVER")]
     pub(super) at: Option<String>,
 
-    /// The invitation, as you were given it
+    /// The invitation, as you were given it; - takes the first line of standard input, or asks
+    /// for it on a terminal. Other users of this machine can see what is on a command line
     #[arg(value_name = "CODE")]
     pub(super) code: String,
 }
@@ -199,11 +200,16 @@ pub(super) enum BlobCommand {
         files: Vec<PathBuf>,
     },
     /// Fetch a BLOB, checked against its hash
+    ///
+    /// A file is made or replaced once everything was fetched and checked. A device, a pipe and
+    /// standard output get the data as they come: exit code 4 tells that they were wrong.
     Get {
         /// The hash, as `mosaic blob put` printed it
         #[arg(value_name = "HASH")]
         hash: BlobHash,
-        /// Where to write it [default: standard output, which must not be a terminal]
+        /// Where to write the data (- is standard output), and print a line about them [default: the
+        /// file of --output, without that line, else standard output, which must not be a terminal];
+        /// not together with --output
         #[arg(short = 'o', long = "to", value_name = "FILE")]
         file: Option<PathBuf>,
     },
