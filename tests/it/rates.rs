@@ -10,7 +10,7 @@ use mosaicd::wire::{ResultCode, SecretKey};
 use crate::support::{DevServer, client, key, mosaic, post};
 
 /// A development server with these rates, on both transports; a loopback address counts as any other.
-async fn limited(rates: &[&str]) -> DevServer {
+pub(crate) async fn limited(rates: &[&str]) -> DevServer {
     let mut arguments = vec!["--dev", "--set", "listen_tcp=[\"127.0.0.1:0\"]"];
     for rate in [&["rates.loopback_factor=1"], rates].concat() {
         arguments.extend(["--set", rate]);
@@ -19,7 +19,7 @@ async fn limited(rates: &[&str]) -> DevServer {
 }
 
 /// Submits as many records as fast as it can; how many were accepted, and how many too fast.
-async fn flood(client: &Client, author: &SecretKey, count: u32) -> (u32, u32) {
+pub(crate) async fn flood(client: &Client, author: &SecretKey, count: u32) -> (u32, u32) {
     let (mut accepted, mut too_fast) = (0, 0);
     let mut note = |result| match result {
         ResultCode::Accepted => accepted += 1,

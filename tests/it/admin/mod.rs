@@ -14,9 +14,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::support::{
-    DevServer, PATIENCE, all, by, greeted, key, mosaic, mosaicd, post, schedule, write_key,
+    DevServer, PATIENCE, all, by, client, greeted, key, mosaic, mosaicd, post, schedule, write_key,
 };
 
+mod limits;
 mod stored;
 
 /// Who gives the orders.
@@ -114,6 +115,30 @@ async fn nobody_but_an_operator_gives_orders() {
     }
     let trusted = operator(&server).await;
     assert!(trail(&trusted).await.is_empty(), "nothing was done");
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tcp_orders_are_taken_from_the_same_people() {
+    let arguments = ["--dev", "--set", "listen_tcp=[\"127.0.0.1:0\"]"];
+    let server = DevServer::start_with(&arguments, &operators(&[OPERATOR])).await;
+    let target = server.tcp_target().await;
+    for (who, result) in [
+        (None, ResultCode::RequiresAuthentication),
+        (Some(&key(1)), ResultCode::Unauthorized),
+    ] {
+        let other = client(&target, who).await;
+        assert_eq!(open(&other).await.unwrap_err(), result);
+        // It has no other stream, and this one is still of use.
+        other.info().await.unwrap();
+    }
+    let over_tcp = client(&target, Some(&key(OPERATOR))).await;
+    let stream = open(&over_tcp).await.unwrap();
+    let status = order(&stream, "status", &[]).await;
+    assert_eq!(status[0]["server"], server.key().into());
+    let target = ("target", "203.0.113.9".into());
+    order(&stream, "ban.set", &[target]).await;
+    assert_eq!(trail(&operator(&server).await).await, ["ban.set"]);
     server.stop_cleanly().await;
 }
 
@@ -327,45 +352,6 @@ async fn a_ban_ends_open_connections_and_holds_until_it_is_lifted() {
     let own = refused(&stream, "ban.set", &[("target", own.into())]).await;
     assert_eq!(own, ResultCode::Invalid, "an operator is not locked out");
     assert!(order(&stream, "ban.list", &[]).await.is_empty());
-    server.stop_cleanly().await;
-}
-
-/// What is in force and what the configuration says of that limit.
-async fn limit(stream: &OperatorStream, name: &str) -> (u64, u64) {
-    let rows = order(stream, "limit.show", &[]).await;
-    let row = rows.iter().find(|row| row["name"] == name.into()).unwrap();
-    let number = |name: &str| row[name].as_unsigned().unwrap();
-    (number("value"), number("configured"))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_limit_that_was_set_goes_before_the_configuration_until_it_is_reset() {
-    let mut server = start().await;
-    let stream = operator(&server).await;
-    let (_, configured) = limit(&stream, "submissions").await;
-    let name = ("name", AdminValue::from("submissions"));
-    let value = |value: u64| ("value", AdminValue::from(value));
-    order(&stream, "limit.set", &[name.clone(), value(7)]).await;
-    assert_eq!(limit(&stream, "submissions").await, (7, configured));
-    let too_much = refused(&stream, "limit.set", &[name.clone(), value(u64::MAX)]).await;
-    assert_eq!(too_much, ResultCode::Invalid);
-    let unknown = [("name", "speed".into()), value(1)];
-    assert_eq!(
-        refused(&stream, "limit.set", &unknown).await,
-        ResultCode::Invalid
-    );
-    order(&stream, "reload", &[]).await;
-    assert_eq!(limit(&stream, "submissions").await, (7, configured));
-
-    server.kill();
-    server.restart().await;
-    let stream = operator(&server).await;
-    assert_eq!(limit(&stream, "submissions").await, (7, configured));
-    order(&stream, "limit.reset", &[name]).await;
-    assert_eq!(
-        limit(&stream, "submissions").await,
-        (configured, configured)
-    );
     server.stop_cleanly().await;
 }
 
