@@ -201,15 +201,16 @@ pub(super) enum BlobCommand {
     },
     /// Fetch a BLOB, checked against its hash
     ///
-    /// A file is made or replaced once everything was fetched and checked. A device, a pipe and
-    /// standard output get the data as they come: exit code 4 tells that they were wrong.
+    /// A file is made or replaced once everything was fetched and checked; a run that is killed
+    /// leaves what it had in a file `.mosaic-…` beside it. A device, a pipe and standard output get
+    /// the data as they come: exit code 4 tells that they were wrong.
     Get {
         /// The hash, as `mosaic blob put` printed it
         #[arg(value_name = "HASH")]
         hash: BlobHash,
-        /// Where to write the data (- is standard output), and print a line about them [default: the
-        /// file of --output, without that line, else standard output, which must not be a terminal];
-        /// not together with --output
+        /// File for the data, about which a line is then printed (- is standard output, which gets the
+        /// data alone) [default: the file of --output, else standard output, which must not be a
+        /// terminal]; not together with --output
         #[arg(short = 'o', long = "to", value_name = "FILE")]
         file: Option<PathBuf>,
     },

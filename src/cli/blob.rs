@@ -127,13 +127,13 @@ async fn get(context: &Context, hash: BlobHash, to: Option<&Path>) -> Result<Exi
             other => other.into(),
         });
     };
+    // In the file of --output there are the data and nothing else.
+    let output = to.map(|_| context.output()).transpose()?;
     let client = context.connect().await?;
     let length_bytes = fetch_file(&client, hash, path).await?;
     client.close().await;
-    // In the file of --output there are the data and nothing else.
-    if to.is_some() {
+    if let Some(mut output) = output {
         let file = path.to_string_lossy().into_owned();
-        let mut output = context.output()?;
         output.row(&BlobRow::new(file, hash, length_bytes))?;
         output.flush()?;
     }
