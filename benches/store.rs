@@ -26,56 +26,26 @@ use std::{
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mosaicd::{
-    base::{Role, RoleSet, Seq},
-    store::{
-        Cursor, Entry, Judge, Judgement, Outcome, PageBudget, Store, StoreOptions, Vouched, Writer,
-    },
+    base::{Role, Seq},
+    store::{Cursor, Entry, PageBudget, Store, StoreOptions, Writer},
     wire::{
         Filter, FilterBuilder, Kind, PublicKey, Record, RecordBuilder, RecordRef, Reference,
-        SecretKey, TagKind, TagsBuilder, Timestamp,
+        SecretKey, TagKind, TagsBuilder,
     },
 };
 use tempfile::TempDir;
 
-/// Accepts everything and counts the answers.
-struct Yes(mpsc::Sender<bool>);
+use self::mill::{Random, Yes, vary};
 
-impl Judge for Yes {
-    type Context = ();
-
-    fn judge(&mut self, _: RecordRef<'_>, (): &(), _: Timestamp) -> Judgement {
-        Judgement::Store {
-            roles: RoleSet::of(Role::Outbox),
-            vouched: Vouched::Master,
-            submitter: None,
-            held: false,
-            charges: Vec::new(),
-        }
-    }
-
-    fn stored(&mut self, _: &Record) {}
-
-    fn publish(&mut self, _: &[Arc<Entry>]) {}
-
-    fn announce(&mut self, _: &Arc<Entry>) -> usize {
-        0
-    }
-
-    fn reply(&mut self, (): (), outcome: Outcome) {
-        let stored = matches!(outcome, Outcome::Stored(_));
-        self.0
-            .send(stored)
-            .expect("the bench waits for every answer");
-    }
-}
+mod mill;
 
 /// Makes records by changing what differs in one that was built and signed.
 struct Mill {
-    template: Vec<u8>,
+    template: Record,
     tags_at: usize,
     authors: Vec<PublicKey>,
     kinds: [Kind; 4],
-    state: u64,
+    random: Random,
     now: u64,
 }
 
@@ -92,7 +62,7 @@ impl Mill {
             .expect("fits");
         assert_eq!(record.bytes().len(), 600);
         Self {
-            template: record.bytes().to_vec(),
+            template: record,
             tags_at: 152,
             authors: keys.iter().map(SecretKey::public).collect(),
             kinds: [
@@ -101,52 +71,31 @@ impl Mill {
                 Kind::CHAT_MESSAGE,
                 Kind::BLOG_POST,
             ],
-            state: 1,
+            random: Random(1),
             now: 1_800_000_000_000_000_000,
         }
     }
 
-    fn any(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// A number below `end`, small ones far more often.
     fn few(&mut self, end: usize) -> usize {
-        let bits = u32::try_from(self.any() % 64).expect("small");
-        let end = u64::try_from(end).expect("small");
+        let bits = u32::try_from(self.random.below(64)).expect("small");
         let scale = end >> (bits % end.ilog2().max(1));
-        usize::try_from(self.any() % scale.max(1)).expect("small")
+        self.random.below(scale.max(1))
     }
 
     fn record(&mut self) -> Record {
-        let mut bytes = self.template.clone();
-        self.now += self.any() % 20_000_000;
-        let time = self.now.to_be_bytes();
-        bytes[..8].copy_from_slice(&time);
-        bytes[128..136].copy_from_slice(&time);
-        for at in (8..48).step_by(8) {
-            let hash = self.any().to_be_bytes();
-            bytes[at..at + 8].copy_from_slice(&hash);
-        }
-        let nonce = (self.any() | 1 << 63).to_be_bytes();
-        bytes[48..56].copy_from_slice(&nonce);
+        self.now += self.random.next() % 20_000_000;
         let which = self.few(self.kinds.len());
-        let kind = self.kinds[which].to_bytes();
-        bytes[56..64].copy_from_slice(&kind);
-        let which = self.few(usize::from(AUTHORS));
-        let author = *self.authors[which].as_bytes();
-        bytes[64..96].copy_from_slice(&author);
-        bytes[96..128].copy_from_slice(&author);
+        let kind = self.kinds[which];
+        let which = self.few(self.authors.len());
+        let author = self.authors[which];
+        let mut bytes = vary(&self.template, self.now, kind, author, &mut self.random);
         for at in (272..536).step_by(8) {
-            let text = self.any() & 0x0f0f_0f0f_0f0f_0f0f | 0x6060_6060_6060_6060;
+            let text = self.random.next() & 0x0f0f_0f0f_0f0f_0f0f | 0x6060_6060_6060_6060;
             bytes[at..at + 8].copy_from_slice(&text.to_be_bytes());
         }
         for tag in 0..3 {
-            let value = (self.any() % TAG_VALUES).to_be_bytes();
+            let value = (self.random.next() % TAG_VALUES).to_be_bytes();
             let at = self.tags_at + tag * 40 + 4;
             bytes[at..at + 8].copy_from_slice(&value);
         }
@@ -174,7 +123,11 @@ impl Bench {
         let dir = TempDir::new().expect("a directory");
         let store = Store::open(dir.path(), options()).expect("a store");
         let (sender, answers) = mpsc::channel();
-        let writer = Writer::spawn(store.clone(), Yes(sender)).expect("a writer");
+        let judge = Yes {
+            role: |_| Role::Outbox,
+            answers: sender,
+        };
+        let writer = Writer::spawn(store.clone(), judge).expect("a writer");
         Self {
             store,
             writer,
@@ -434,7 +387,7 @@ fn raw(criterion: &mut Criterion) {
                 batch.put(key, mill.record().bytes());
                 for _ in 0..keys {
                     let mut key = [1; 25];
-                    key[1..9].copy_from_slice(&mill.any().to_be_bytes());
+                    key[1..9].copy_from_slice(&mill.random.next().to_be_bytes());
                     key[17..].copy_from_slice(&next.to_be_bytes());
                     batch.put(key, []);
                 }
@@ -448,7 +401,7 @@ fn raw(criterion: &mut Criterion) {
         bencher.iter(|| {
             let mut keys = db.raw_iterator();
             let mut from = [1; 25];
-            from[1..9].copy_from_slice(&mill.any().to_be_bytes());
+            from[1..9].copy_from_slice(&mill.random.next().to_be_bytes());
             keys.seek(from);
             let mut bytes = 0;
             for _ in 0..20 {

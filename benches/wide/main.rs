@@ -21,6 +21,8 @@
 )]
 
 mod load;
+#[path = "../mill/mod.rs"]
+mod mill;
 mod store;
 
 use std::collections::BTreeMap;
@@ -38,7 +40,8 @@ use mosaicd::wire::{
 use tempfile::TempDir;
 
 use self::load::{Load, load};
-use self::store::{Found, Random, fill};
+use self::mill::Random;
+use self::store::{Found, fill};
 
 /// Records in the store, unless `WIDE_RECORDS` says otherwise.
 const RECORDS: usize = 1_000_000;

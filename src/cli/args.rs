@@ -183,7 +183,8 @@ pub(super) struct RedeemCommand {
     #[arg(value_name = "SERVER")]
     pub(super) at: Option<String>,
 
-    /// The invitation, as you were given it
+    /// The invitation, as you were given it; - takes the first line of standard input, or asks
+    /// for it on a terminal. Other users of this machine can see what is on a command line
     #[arg(value_name = "CODE")]
     pub(super) code: String,
 }
@@ -199,11 +200,17 @@ pub(super) enum BlobCommand {
         files: Vec<PathBuf>,
     },
     /// Fetch a BLOB, checked against its hash
+    ///
+    /// A file is made or replaced once everything was fetched and checked; a run that is killed
+    /// leaves what it had in a file `.mosaic-…` beside it. A device, a pipe and standard output get
+    /// the data as they come: exit code 4 tells that they were wrong.
     Get {
         /// The hash, as `mosaic blob put` printed it
         #[arg(value_name = "HASH")]
         hash: BlobHash,
-        /// Where to write it [default: standard output, which must not be a terminal]
+        /// File for the data, about which a line is then printed (- is standard output, which gets the
+        /// data alone) [default: the file of --output, else standard output, which must not be a
+        /// terminal]; not together with --output
         #[arg(short = 'o', long = "to", value_name = "FILE")]
         file: Option<PathBuf>,
     },

@@ -1,15 +1,17 @@
 //! `mosaic blob`: data under their hash, handed in and fetched.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::fs::OpenOptions;
 use tokio::io::AsyncWrite;
 
 use super::args::BlobCommand;
 use super::context::Context;
 use super::error::{CliError, Exit};
+use super::output::refuse_terminal;
 use super::rows::{BlobRow, StoredBlobRow};
 use super::say;
 use crate::base::limits;
@@ -106,14 +108,17 @@ async fn put(client: &Client, path: &Path, hashed: Hashed) -> Result<StoredBlobR
     Ok(StoredBlobRow::new(file, hash, length_bytes, result))
 }
 
-async fn get(context: &Context, hash: BlobHash, file: Option<&Path>) -> Result<Exit, CliError> {
-    let Some(path) = file.filter(|path| *path != Path::new("-")) else {
-        if io::stdout().is_terminal() {
-            return Err(CliError::BadValue {
-                what: "the BLOB",
-                why: "standard output is a terminal; name a file with -o, or use a pipe".into(),
-            });
-        }
+async fn get(context: &Context, hash: BlobHash, to: Option<&Path>) -> Result<Exit, CliError> {
+    let output_file = context.common().output.as_deref();
+    if to.is_some() && output_file.is_some() {
+        return Err(CliError::BadValue {
+            what: "the BLOB",
+            why: "give -o or --output, not both".into(),
+        });
+    }
+    let is_file = |path: &&Path| *path != Path::new("-");
+    let Some(path) = to.or(output_file).filter(is_file) else {
+        refuse_terminal("the BLOB")?;
         let client = context.connect().await?;
         let fetched = fetch(&client, hash, &mut tokio::io::stdout()).await;
         client.close().await;
@@ -122,42 +127,65 @@ async fn get(context: &Context, hash: BlobHash, file: Option<&Path>) -> Result<E
             other => other.into(),
         });
     };
+    // In the file of --output there are the data and nothing else.
+    let output = to.map(|_| context.output()).transpose()?;
     let client = context.connect().await?;
     let length_bytes = fetch_file(&client, hash, path).await?;
     client.close().await;
-    let file = path.to_string_lossy().into_owned();
-    let mut output = context.output()?;
-    output.row(&BlobRow::new(file, hash, length_bytes))?;
-    output.flush()?;
+    if let Some(mut output) = output {
+        let file = path.to_string_lossy().into_owned();
+        output.row(&BlobRow::new(file, hash, length_bytes))?;
+        output.flush()?;
+    }
     Ok(Exit::Done)
 }
 
-/// Fetches into a file beside `path`, which takes its place once its hash was checked: whatever is
-/// at `path` is whole.
+/// Fetches to `path`. A regular file is replaced, and only once the hash was checked: whatever is
+/// at `path` is whole. A device or a pipe is written into as the data come.
 async fn fetch_file(client: &Client, hash: BlobHash, path: &Path) -> Result<u64, CliError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    let failed = |path: &Path, source| CliError::Write {
+    let failed = |source| CliError::Write {
         path: path.to_owned(),
         source,
     };
-    let file = tokio::fs::File::create(&part).await;
-    let mut file = file.map_err(|source| failed(&part, source))?;
-    let fetched = fetch(client, hash, &mut file).await;
+    match tokio::fs::metadata(path).await {
+        Ok(found) if !found.is_file() => {
+            let file = OpenOptions::new().write(true).open(path).await;
+            let mut file = file.map_err(failed)?;
+            let fetched = fetch(client, hash, &mut file).await;
+            fetched.map_err(|error| write_error(path, error))
+        }
+        // The file that a link leads to is replaced, not the link.
+        Ok(_) => {
+            let path = tokio::fs::canonicalize(path).await.map_err(failed)?;
+            replace(client, hash, &path).await
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(client, hash, path).await,
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Fetches into a new file beside `path`, of a name that nobody else has, which then takes its place.
+async fn replace(client: &Client, hash: BlobHash, path: &Path) -> Result<u64, CliError> {
+    let part = path.with_file_name(format!(".mosaic-{:016x}", rand::random::<u64>()));
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&part)
+        .await;
+    let mut file = file.map_err(|source| write_error(path, BlobError::Write(source)))?;
+    let mut fetched = fetch(client, hash, &mut file).await;
     drop(file);
-    let fetched = match fetched {
-        Ok(length_bytes) => match tokio::fs::rename(&part, path).await {
-            Ok(()) => return Ok(length_bytes),
-            Err(source) => failed(path, source),
-        },
-        Err(BlobError::Write(source)) => failed(&part, source),
-        Err(other) => other.into(),
-    };
-    if let Err(error) = tokio::fs::remove_file(&part).await {
+    if fetched.is_ok()
+        && let Err(error) = tokio::fs::rename(&part, path).await
+    {
+        fetched = Err(BlobError::Write(error));
+    }
+    if fetched.is_err()
+        && let Err(error) = tokio::fs::remove_file(&part).await
+    {
         say(&format!("cannot remove {}: {error}", part.display()));
     }
-    Err(fetched)
+    fetched.map_err(|error| write_error(path, error))
 }
 
 async fn fetch(
@@ -190,6 +218,16 @@ fn read_error(path: &Path, source: io::Error) -> CliError {
     CliError::Read {
         path: path.to_owned(),
         source,
+    }
+}
+
+fn write_error(path: &Path, error: BlobError) -> CliError {
+    match error {
+        BlobError::Write(source) => CliError::Write {
+            path: path.to_owned(),
+            source,
+        },
+        other => other.into(),
     }
 }
 

@@ -161,7 +161,10 @@ impl RawOutput {
 }
 
 /// Strangers' bytes as they are would have a terminal do what they say.
-fn refuse_terminal(what: &'static str) -> Result<(), CliError> {
+///
+/// # Errors
+/// [`CliError::BadValue`]: standard output, where `what` goes, is a terminal.
+pub(super) fn refuse_terminal(what: &'static str) -> Result<(), CliError> {
     if !io::stdout().is_terminal() {
         return Ok(());
     }

@@ -1,6 +1,7 @@
-//! Where passwords come from: a file, the environment, or the terminal.
+//! Where passwords and other secrets come from: a file, the environment, standard input, or the
+//! terminal.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -41,6 +42,25 @@ pub(super) fn new(file: Option<&Path>) -> Result<Zeroizing<String>, CliError> {
     Ok(password)
 }
 
+/// A secret other than a password, from standard input: its first line, or what is typed on a
+/// terminal that is asked with `text`.
+///
+/// # Errors
+/// Standard input cannot be read.
+pub(super) fn from_input(text: &str) -> io::Result<Zeroizing<String>> {
+    if io::stdin().is_terminal() {
+        return prompt(text);
+    }
+    first_line(io::stdin().lock())
+}
+
+fn first_line(input: impl BufRead) -> io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::with_capacity(LINE_MAX_BYTES));
+    let most = u64::try_from(LINE_MAX_BYTES).unwrap_or(u64::MAX);
+    input.take(most).read_line(&mut line)?;
+    Ok(line)
+}
+
 fn given(file: Option<&Path>) -> io::Result<Option<Zeroizing<String>>> {
     if let Some(path) = file {
         let text = Zeroizing::new(std::fs::read_to_string(path)?);
@@ -67,6 +87,9 @@ fn prompt(text: &str) -> io::Result<Zeroizing<String>> {
     rpassword::prompt_password(text).map(Zeroizing::new)
 }
 
+/// No secret that is read as a line is nearly as long.
+const LINE_MAX_BYTES: usize = 1_024;
+
 /// Holds the password of the key file.
 const ENVIRONMENT: &str = "MOSAIC_PASSWORD";
 
@@ -85,5 +108,18 @@ mod tests {
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(new(Some(&path)), Err(CliError::Password(_))));
         assert!(existing(Some(&folder.path().join("none"))).is_err());
+    }
+
+    #[test]
+    fn of_standard_input_a_secret_is_the_first_line_and_never_more_than_a_line_can_hold() {
+        let check = |input: &[u8], expected: &str| {
+            assert_eq!(first_line(input).unwrap().trim(), expected);
+        };
+        check(b"secret\nmore\n", "secret");
+        check(b"secret", "secret");
+        check(b"", "");
+        let endless = first_line(io::BufReader::new(io::repeat(b'x'))).unwrap();
+        assert_eq!(endless.len(), LINE_MAX_BYTES);
+        assert!(first_line(&[0xff][..]).is_err());
     }
 }

@@ -1,31 +1,26 @@
 //! `mosaic redeem`: becoming a user by an invitation.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::args::RedeemCommand;
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::escape::escape_line;
 use super::output::Row;
+use super::password;
 use crate::wire::{HumanError, InvitationCode, RedeemResult, ResultCode};
 
 /// Redeems the invitation for the user's key, and prints what came of it.
 ///
 /// # Errors
-/// No key, no connection, or no answer.
+/// No invitation, no key, no connection, or no answer.
 pub(super) async fn run(context: Context, command: RedeemCommand) -> Result<Exit, CliError> {
     let context = context.with_server(command.at);
-    let code: InvitationCode =
-        command
-            .code
-            .trim()
-            .parse()
-            .map_err(|why: HumanError| CliError::BadValue {
-                what: "the invitation",
-                why: why.to_string(),
-            })?;
+    let code = invitation(command.code)?;
     let key = context.key()?;
     let client = context.connect_as(Some(key)).await?;
     let reply = client.redeem(&code.to_string()).await?;
@@ -37,6 +32,22 @@ pub(super) async fn run(context: Context, command: RedeemCommand) -> Result<Exit
         Exit::Done
     } else {
         Exit::Refused
+    })
+}
+
+/// The invitation of the command line; `-` is standard input.
+fn invitation(given: String) -> Result<InvitationCode, CliError> {
+    let text = match given.as_str() {
+        "-" => password::from_input("Invitation: ").map_err(|source| CliError::Read {
+            path: PathBuf::from("-"),
+            source,
+        })?,
+        _ => Zeroizing::new(given),
+    };
+    let parsed = text.trim().parse();
+    parsed.map_err(|why: HumanError| CliError::BadValue {
+        what: "the invitation",
+        why: why.to_string(),
     })
 }
 

@@ -11,7 +11,7 @@ use mosaicd::wire::{Kind, Record, RecordBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{DevServer, all, key};
+use crate::support::{DevServer, all, key, mosaic};
 
 /// One user: a configuration folder of their own.
 struct User {
@@ -45,14 +45,8 @@ impl User {
     }
 
     fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
-        for variable in ["MOSAIC_SERVER", "MOSAIC_KEY", "MOSAIC_PASSWORD"] {
-            command.env_remove(variable);
-        }
-        command
-            .env("MOSAIC_CONFIG_DIR", self.folder.path())
-            .stdin(Stdio::null())
-            .args(arguments);
+        let mut command = mosaic(self.folder.path());
+        command.args(arguments);
         command
     }
 

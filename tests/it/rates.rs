@@ -1,25 +1,16 @@
 //! Limits as clients of a server process meet them.
 
-use std::process::{Command, Stdio};
-
 use mosaicd::base::limits::{
     RATE_BYTES_PER_SECOND, RATE_STREAMS_PER_SECOND, RATE_SUBMISSIONS_BURST,
     RATE_SUBMISSIONS_PER_SECOND,
 };
-use mosaicd::client::{Client, Options, Target};
-use mosaicd::wire::{Kind, Record, RecordBuilder, ResultCode, SecretKey};
+use mosaicd::client::Client;
+use mosaicd::wire::{ResultCode, SecretKey};
 
-use crate::support::{DevServer, key};
-
-fn post(author: &SecretKey, number: u32) -> Record {
-    RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
-        .payload(number.to_string())
-        .sign(author)
-        .unwrap()
-}
+use crate::support::{DevServer, client, key, mosaic, post};
 
 /// A development server with these rates, on both transports; a loopback address counts as any other.
-async fn limited(rates: &[&str]) -> DevServer {
+pub(crate) async fn limited(rates: &[&str]) -> DevServer {
     let mut arguments = vec!["--dev", "--set", "listen_tcp=[\"127.0.0.1:0\"]"];
     for rate in [&["rates.loopback_factor=1"], rates].concat() {
         arguments.extend(["--set", rate]);
@@ -28,7 +19,7 @@ async fn limited(rates: &[&str]) -> DevServer {
 }
 
 /// Submits as many records as fast as it can; how many were accepted, and how many too fast.
-async fn flood(client: &Client, author: &SecretKey, count: u32) -> (u32, u32) {
+pub(crate) async fn flood(client: &Client, author: &SecretKey, count: u32) -> (u32, u32) {
     let (mut accepted, mut too_fast) = (0, 0);
     let mut note = |result| match result {
         ResultCode::Accepted => accepted += 1,
@@ -37,7 +28,11 @@ async fn flood(client: &Client, author: &SecretKey, count: u32) -> (u32, u32) {
     };
     let mut submissions = client.submit_many(256);
     for number in 0..count {
-        if let Some(submitted) = submissions.push(&post(author, number)).await.unwrap() {
+        if let Some(submitted) = submissions
+            .push(&post(author, number.to_string()))
+            .await
+            .unwrap()
+        {
             note(submitted.result);
         }
     }
@@ -56,9 +51,7 @@ async fn a_flood_is_too_fast_over_either_transport_and_a_user_beside_it_is_not()
     let known = server.client(Some(&user)).await;
     let info = known.info().await.unwrap();
     assert_eq!(info.limits.submissions_per_second, 4, "four times as many");
-    let is_tcp = |url: &&String| url.starts_with("mosaictcp://");
-    let url = info.endpoints.iter().find(is_tcp).unwrap();
-    let tcp = Target::parse(url, *server.target().trust()).unwrap();
+    let tcp = server.tcp_target().await;
 
     let over_quic = server.client(None).await;
     let told = over_quic
@@ -74,7 +67,7 @@ async fn a_flood_is_too_fast_over_either_transport_and_a_user_beside_it_is_not()
     assert_eq!(refused.result, ResultCode::TooFast);
     assert!(refused.why.contains("submissions"), "{refused:?}");
     // The same address over the other transport has nothing left.
-    let over_tcp = Client::connect(&tcp, &Options::default()).await.unwrap();
+    let over_tcp = client(&tcp, None).await;
     let (_, too_fast) = flood(&over_tcp, &key(3), 40).await;
     assert!(too_fast > 0);
     let (accepted, _) = flood(&known, &user, 60).await;
@@ -103,16 +96,14 @@ async fn mosaic_publish_hands_in_again_what_was_too_fast_until_all_is_stored() {
     let server = limited(&["rates.submissions=10", "rates.submissions_burst=20"]).await;
     let author = key(1);
     let lines = (0..120).map(|number| {
-        let record = post(&author, number).to_string();
+        let record = post(&author, number.to_string()).to_string();
         format!("{{\"morecord\": \"{record}\"}}\n")
     });
     let file = server.file("records.jsonl");
     std::fs::write(&file, lines.collect::<String>()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+    let mut command = mosaic(&server.file("client"));
     command
-        .env("MOSAIC_CONFIG_DIR", server.file("client"))
         .env("MOSAIC_SERVER", server.name())
-        .stdin(Stdio::null())
         .args(["publish", "--records"])
         .arg(&file);
     let run = tokio::task::spawn_blocking(move || command.output().unwrap());

@@ -2,20 +2,20 @@
 //! is in `tests/lab`.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use mosaicd::base::Role;
-use mosaicd::client::{Client, Options, RawStream, ServerTrust, Target};
+use mosaicd::client::{Client, Options, ServerTrust, Target};
 use mosaicd::wire::{
-    Body, ClientMessage, Dialback, EXTENSION_APP, Nonce, ProbeCode, ProbeMode, ProbeRequest,
-    ProbeStatus, ProbeTransport, PublicKey, ResultCode, ServerMessage, StreamRole,
+    Body, Dialback, EXTENSION_APP, Nonce, ProbeCode, ProbeMode, ProbeRequest, ProbeStatus,
+    ProbeTransport, PublicKey, ResultCode, ServerMessage, StreamRole,
 };
 use serde_bytes::ByteBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::support::{DevServer, PATIENCE, key};
+use crate::support::{DevServer, PATIENCE, greeted, key, mosaicd};
 
 fn probe_request(port: u16) -> ProbeRequest {
     ProbeRequest {
@@ -28,20 +28,6 @@ fn probe_request(port: u16) -> ProbeRequest {
         asked: None,
         avoid: Vec::new(),
     }
-}
-
-/// A stream of `server` on which HELLO was answered, the extension messages granted, as a client with a key.
-async fn greeted(server: &DevServer) -> (mosaicd::client::RawConnection, RawStream) {
-    let connection = server.raw(Some(&key(5))).await;
-    let mut stream = connection.open().await.unwrap();
-    let hello = ClientMessage::Hello {
-        version: 0,
-        apps: vec![EXTENSION_APP],
-    };
-    stream.send(hello.encode()).await.unwrap();
-    let ack = timeout(PATIENCE, stream.receive()).await.unwrap().unwrap();
-    assert!(matches!(ack, Some(ServerMessage::HelloAck { apps, .. }) if apps == [EXTENSION_APP]));
-    (connection, stream)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,7 +75,8 @@ async fn a_server_that_does_not_run_is_checked_without_its_store_and_has_no_stat
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_on_loopback_is_dialed_back() {
     let server = DevServer::start().await;
-    let (_connection, mut stream) = greeted(&server).await;
+    let connection = server.raw(Some(&key(5))).await;
+    let mut stream = greeted(&connection, &[EXTENSION_APP]).await;
     let request = probe_request(server.address().port());
     stream.send(request.encode(7)).await.unwrap();
     let reply = timeout(PATIENCE, stream.receive()).await.unwrap().unwrap();
@@ -105,7 +92,8 @@ async fn nobody_on_loopback_is_dialed_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dial_back_with_a_nonce_that_nobody_sent_is_refused_and_the_stream_goes_on() {
     let (server, _folder) = DevServer::start_public("").await;
-    let (_connection, mut stream) = greeted(&server).await;
+    let connection = server.raw(Some(&key(5))).await;
+    let mut stream = greeted(&connection, &[EXTENSION_APP]).await;
     for request_id in [1, 2] {
         let dialback = Dialback {
             nonce: Nonce::generate(),
@@ -127,7 +115,7 @@ async fn a_dial_back_with_a_nonce_that_nobody_sent_is_refused_and_the_stream_goe
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_witness_makes_its_key_and_serves_no_role() {
     let folder = TempDir::new().unwrap();
-    let mut witness = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+    let mut witness = mosaicd()
         .args(["witness", "--listen", "127.0.0.1:0", "--key-file"])
         .arg(folder.path().join("witness.key"))
         .stdout(Stdio::piped())

@@ -2,13 +2,12 @@
 //! reference filter then returns, per requester, exactly the listed records that are stored and visible.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use bytes::Bytes;
 use mosaicd::wire::{Filter, PublicKey, Record, RecordRef, Reference, ResultCode, SecretKey};
 use serde_json::Value;
 
-use crate::support::{DevServer, all};
+use crate::support::{DevServer, all, mosaic, write_key};
 
 /// How one reference record ends when everybody who may try to deliver it has tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,9 +165,8 @@ fn publish(server: &DevServer, record: &Record, identity: Option<&SecretKey>) ->
         .map(|byte| format!("{byte:02x}"))
         .collect();
     std::fs::write(&records, format!("{{\"hex\": \"{hex}\"}}\n")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
+    let mut command = mosaic(&server.file("client"));
     command
-        .env("MOSAIC_CONFIG_DIR", server.file("client"))
         .args(["publish", "--json", "--server", &server.name(), "--records"])
         .arg(&records);
     match identity {
@@ -198,19 +196,6 @@ fn publish(server: &DevServer, record: &Record, identity: Option<&SecretKey>) ->
         "{out}{err}"
     );
     result
-}
-
-fn write_key(path: &std::path::Path, secret: &SecretKey) {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::File::options()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .unwrap();
-    writeln!(file, "{}", secret.to_printable().as_str()).unwrap();
 }
 
 fn may_read(end: End, requester: Option<usize>) -> bool {

@@ -4,31 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mosaicd::client::{Client, Item};
-use mosaicd::wire::{
-    Filter, FilterBuilder, Kind, Record, RecordBuilder, Reference, ResultCode, SecretKey,
-};
+use mosaicd::wire::{Kind, Record, RecordBuilder, Reference, ResultCode, SecretKey};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::support::{DevServer, PATIENCE, all, key};
+use crate::support::{DevServer, PATIENCE, all, by, key, post};
 
 /// A record of the example application, for everybody; all of them are kept.
 const EXAMPLE: u64 = 0x0000_0063_0001_001f;
 
-fn record(author: &SecretKey, kind: Kind, text: &str) -> Record {
-    RecordBuilder::new(kind, author.public())
+fn example(author: &SecretKey, text: &str) -> Record {
+    RecordBuilder::new(Kind::new(EXAMPLE).unwrap(), author.public())
         .payload(text.to_owned())
         .sign(author)
         .unwrap()
-}
-
-fn example(author: &SecretKey, text: &str) -> Record {
-    record(author, Kind::new(EXAMPLE).unwrap(), text)
-}
-
-fn by(author: &SecretKey) -> Filter {
-    let filter = FilterBuilder::new().authors([author.public()]);
-    filter.build().unwrap()
 }
 
 /// Asks until `client` is told that the server has that name; how long that takes is the server's matter.
@@ -150,11 +139,11 @@ async fn publish_and_read(
 ) -> (mosaicd::wire::PublicKey, usize) {
     let mut count = 0;
     while goes_on.load(Ordering::Relaxed) {
-        let post = record(&author, Kind::MICROBLOG_ROOT, &format!("{count}"));
-        assert_eq!(client.submit(&post).await.unwrap(), ResultCode::Accepted);
+        let next = post(&author, count.to_string());
+        assert_eq!(client.submit(&next).await.unwrap(), ResultCode::Accepted);
         count += 1;
-        let got = client.get(vec![Reference::Id(post.id())]).await.unwrap();
-        assert_eq!(all(got).await, [post]);
+        let got = client.get(vec![Reference::Id(next.id())]).await.unwrap();
+        assert_eq!(all(got).await, [next]);
         let (newest, result) = client
             .query(by(&author), 5)
             .await

@@ -3,13 +3,13 @@
 use mosaicd::base::Role;
 use mosaicd::client::Client;
 use mosaicd::wire::{
-    ClientMessage, Filter, FilterBuilder, Kind, Record, RecordBuilder, Reference, ResultCode,
-    SecretKey, Timestamp,
+    ClientMessage, Kind, QueryId, Record, RecordBuilder, Reference, ResultCode, SecretKey,
+    Timestamp,
 };
 
 use tokio::time::timeout;
 
-use crate::support::{DevServer, PATIENCE, all, key};
+use crate::support::{DevServer, PATIENCE, all, by, greeted, key, post};
 
 /// Replaceable, for everybody, of the example application.
 const REPLACEABLE: u64 = 0x0000_0063_000b_001e;
@@ -20,13 +20,6 @@ fn version(author: &SecretKey, nanos: u64, text: &str) -> Record {
         .timestamp(Timestamp::from_nanos(nanos).unwrap())
         .payload(text.to_owned())
         .sign(author)
-        .unwrap()
-}
-
-fn by(author: &SecretKey) -> Filter {
-    FilterBuilder::new()
-        .authors([author.public()])
-        .build()
         .unwrap()
 }
 
@@ -66,10 +59,7 @@ async fn info_tells_the_cap_and_a_query_that_reaches_it_says_too_open() {
     let client = server.client(Some(&author)).await;
     assert_eq!(client.info().await.unwrap().limits.query_results, 3);
     for number in 0..4 {
-        let record = RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
-            .payload(format!("{number}"))
-            .sign(&author)
-            .unwrap();
+        let record = post(&author, number.to_string());
         assert_eq!(client.submit(&record).await.unwrap(), ResultCode::Accepted);
     }
     for (limit, expected) in [
@@ -124,18 +114,13 @@ async fn nobody_keeps_a_users_record_out_of_the_outbox_by_handing_it_in_for_an_a
 async fn a_client_of_a_killed_server_learns_of_it_as_soon_as_the_next_process_answers() {
     let mut server = DevServer::start().await;
     let connection = server.raw(None).await;
-    let hello = ClientMessage::Hello {
-        version: 0,
-        apps: vec![1],
-    };
-    let mut stream = connection.open().await.unwrap();
-    stream.send(hello.encode()).await.unwrap();
-    stream.receive().await.unwrap().unwrap();
+    let mut stream = greeted(&connection, &[1]).await;
 
     server.kill();
     server.restart().await;
     // Whatever the client says next; were the reset not understood, the connection would time out.
-    drop(stream.send(hello.encode()).await);
+    let next = ClientMessage::Unsubscribe { id: QueryId(1) };
+    drop(stream.send(next.encode()).await);
     let end = timeout(PATIENCE, connection.quic().unwrap().closed()).await;
     assert_eq!(end.unwrap(), quinn::ConnectionError::Reset);
     server.stop_cleanly().await;

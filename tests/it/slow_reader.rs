@@ -1,12 +1,9 @@
 //! A subscriber that stops reading costs bounded memory and loses nothing.
 
 use mosaicd::client::Client;
-use mosaicd::wire::{
-    ClientMessage, FilterBuilder, Kind, QueryId, Record, RecordBuilder, ResultCode, SecretKey,
-    ServerMessage,
-};
+use mosaicd::wire::{ClientMessage, QueryId, Record, ResultCode, SecretKey, ServerMessage};
 
-use crate::support::{DevServer, PATIENCE, key};
+use crate::support::{DevServer, PATIENCE, by, greeted, key, post};
 
 const RECORDS: u32 = 50_000;
 
@@ -19,10 +16,7 @@ const SUBSCRIBER_SLACK_BYTES: u64 = 32 << 20;
 fn record(author: &SecretKey, number: u32) -> Record {
     let mut payload = vec![0; PAYLOAD_BYTES];
     payload[..4].copy_from_slice(&number.to_be_bytes());
-    RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
-        .payload(payload)
-        .sign(author)
-        .unwrap()
+    post(author, payload)
 }
 
 fn number_of(record: &[u8]) -> u32 {
@@ -55,27 +49,14 @@ async fn a_subscriber_that_stops_reading_costs_bounded_memory_and_gets_everythin
     publish_all(&warming, &noise).await;
     let before = server.resident_bytes();
 
-    let filter = FilterBuilder::new()
-        .authors([author.public()])
-        .build()
-        .unwrap();
     let raw = server.raw(None).await;
-    let mut stream = raw.open().await.unwrap();
-    let hello = ClientMessage::Hello {
-        version: 0,
-        apps: vec![1],
-    };
-    stream.send(hello.encode()).await.unwrap();
+    let mut stream = greeted(&raw, &[1]).await;
     let subscribe = ClientMessage::Subscribe {
         id: QueryId(1),
         limit: 0,
-        filter,
+        filter: by(&author),
     };
     stream.send(subscribe.encode()).await.unwrap();
-    assert!(matches!(
-        stream.receive().await.unwrap(),
-        Some(ServerMessage::HelloAck { .. })
-    ));
     assert!(matches!(
         stream.receive().await.unwrap(),
         Some(ServerMessage::LocallyComplete { .. })

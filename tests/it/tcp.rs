@@ -1,54 +1,24 @@
 //! The same server over TCP, to the library and to the `mosaic` binary.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use mosaicd::base::Role;
 use mosaicd::client::{
-    Client, Follow, FollowEvent, FollowRequest, Item, Options, RequestError, StreamEnd, Target,
+    Follow, FollowEvent, FollowRequest, Item, Options, RequestError, StreamEnd, Target,
 };
-use mosaicd::wire::{
-    Filter, FilterBuilder, Kind, Record, RecordBuilder, Reference, ResultCode, SecretKey,
-};
+use mosaicd::wire::{Reference, ResultCode};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::support::{DevServer, PATIENCE, all, key};
+use crate::support::{DevServer, PATIENCE, all, by, client, key, mosaic, post};
 
 /// A development server that also listens on TCP, and where.
 async fn dev_server() -> (DevServer, Target) {
     let arguments = ["--dev", "--set", "listen_tcp=[\"127.0.0.1:0\"]"];
     let server = DevServer::start_with(&arguments, "").await;
-    let target = tcp_target(&server).await;
+    let target = server.tcp_target().await;
     (server, target)
-}
-
-/// Where `server` says over QUIC that it listens on TCP.
-async fn tcp_target(server: &DevServer) -> Target {
-    let info = server.client(None).await.info().await.unwrap();
-    let is_tcp = |url: &&String| url.starts_with("mosaictcp://");
-    let url = info.endpoints.iter().find(is_tcp).unwrap();
-    Target::parse(url, *server.target().trust()).unwrap()
-}
-
-async fn client(target: &Target, identity: Option<&SecretKey>) -> Client {
-    let options = Options {
-        identity: identity.cloned(),
-        ..Options::default()
-    };
-    Client::connect(target, &options).await.unwrap()
-}
-
-fn post(author: &SecretKey, text: impl Into<Vec<u8>>) -> Record {
-    RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
-        .payload(text.into())
-        .sign(author)
-        .unwrap()
-}
-
-fn by(author: &SecretKey) -> Filter {
-    let filter = FilterBuilder::new().authors([author.public()]);
-    filter.build().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +69,7 @@ async fn on_a_development_server_every_role_is_open_over_tcp_too() {
 async fn outside_of_development_a_loopback_port_serves_applications_alone() {
     let config = "listen_tcp = [\"127.0.0.1:0\"]\n[application]\nids = [1]\nsubmit = \"anyone\"";
     let (server, _folder) = DevServer::start_public(config).await;
-    let target = tcp_target(&server).await;
+    let target = server.tcp_target().await;
     let author = key(1);
     let client = client(&target, Some(&author)).await;
     for role in [Role::Outbox, Role::Inbox, Role::Encryption] {
@@ -219,19 +189,6 @@ async fn a_subscription_that_is_followed_outlives_a_server_that_was_killed() {
     server.stop_cleanly().await;
 }
 
-/// Runs `mosaic` with a configuration folder of its own.
-fn mosaic(folder: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
-    for variable in ["MOSAIC_SERVER", "MOSAIC_KEY", "MOSAIC_PASSWORD"] {
-        command.env_remove(variable);
-    }
-    command
-        .env("MOSAIC_CONFIG_DIR", folder.path())
-        .stdin(Stdio::null())
-        .args(arguments);
-    command
-}
-
 fn done(output: Output) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);
@@ -242,7 +199,7 @@ fn done(output: Output) -> String {
 async fn the_client_of_people_speaks_tcp_and_remembers_that_it_does() {
     let (server, target) = dev_server().await;
     let folder = TempDir::new().unwrap();
-    let run = |arguments: &[&str]| done(mosaic(&folder, arguments).output().unwrap());
+    let run = |arguments: &[&str]| done(mosaic(folder.path()).args(arguments).output().unwrap());
     let address = target.address();
     let keyed = format!("{}@{address}", server.key().to_server_string());
     assert!(keyed.contains("@mosaictcp://127.0.0.1:"), "{keyed}");
@@ -252,14 +209,12 @@ async fn the_client_of_people_speaks_tcp_and_remembers_that_it_does() {
     let info = run(&["info"]);
     assert!(info.contains(&server.key().to_server_string()), "{info}");
 
-    let mut subscriber = mosaic(
-        &folder,
-        &["subscribe", "--kind", "microblog", "--count", "2"],
-    )
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
+    let mut subscriber = mosaic(folder.path())
+        .args(["subscribe", "--kind", "microblog", "--count", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     run(&["publish", "first", "--server", &keyed]);
     run(&["publish", "second", "--server", "home"]);
     let output = BufReader::new(subscriber.stdout.take().unwrap());
@@ -276,8 +231,8 @@ async fn the_client_of_people_speaks_tcp_and_remembers_that_it_does() {
     // The key of a server whose address alone is given is learnt over TCP as well.
     let other = TempDir::new().unwrap();
     let arguments = ["--accept-new", "--server", &address, "info"];
-    done(mosaic(&other, &arguments).output().unwrap());
+    done(mosaic(other.path()).args(arguments).output().unwrap());
     let arguments = ["--server", &address, "info"];
-    done(mosaic(&other, &arguments).output().unwrap());
+    done(mosaic(other.path()).args(arguments).output().unwrap());
     server.stop_cleanly().await;
 }

@@ -2,16 +2,13 @@
 //!
 //! The process starts itself anew under `unshare`, once. The new process is number 1 of its process
 //! namespace, so whatever it started ends with it, however it ends; and what it made of the network
-//! ends with the processes.
+//! and of files ends with the processes.
 
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
-use std::thread::sleep;
-use std::time::Duration;
 
 use rustix::process::geteuid;
 
@@ -92,7 +89,8 @@ fn try_unshare(flags: &[&str]) -> Outcome {
     ))
 }
 
-/// Gives the sandbox names of its own for namespaces, and tries what every topology needs.
+/// Gives the sandbox a place of its own for files and for the names of namespaces, and tries what
+/// every topology needs.
 fn prepare() -> Outcome {
     assert_sealed()?;
     // All of /run, for who is not root outside may make no folder in it.
@@ -102,9 +100,7 @@ fn prepare() -> Outcome {
     )?;
     std::fs::create_dir_all(NETNS_FOLDER)
         .map_err(|error| format!("{NETNS_FOLDER} cannot be made: {error}"))?;
-    let folder = tempfile::Builder::new().prefix("mosaicd-lab").tempdir();
-    let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
-    FOLDER.get_or_init(|| folder.keep());
+    std::fs::create_dir_all(FOLDER).map_err(|error| format!("{FOLDER} cannot be made: {error}"))?;
     let host = Netns::add("try".to_owned())?;
     host.ip("link add one type veth peer name other")
         .map_err(|why| format!("the kernel lacks veth: {why}"))?;
@@ -114,25 +110,14 @@ fn prepare() -> Outcome {
         .map_err(|why| format!("the kernel lacks connection tracking: {why}"))
 }
 
-/// The folder for everything that is written; [`clear`] removes it.
+/// The folder for everything that is written. It is in memory, and gone with the last process of
+/// the sandbox.
 pub(crate) fn folder() -> &'static Path {
-    FOLDER.get().unwrap()
+    Path::new(FOLDER)
 }
 
-/// Removes what was written.
-pub(crate) fn clear() {
-    let Some(folder) = FOLDER.get() else { return };
-    // After a signal, programs may still be making files. What cannot be removed even so stays in
-    // the system's folder for temporary files.
-    for _ in 0..20 {
-        if std::fs::remove_dir_all(folder).is_ok() {
-            return;
-        }
-        sleep(Duration::from_millis(50));
-    }
-}
-
-static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+/// In the /run of the sandbox.
+const FOLDER: &str = "/run/mosaicd-lab";
 
 /// Whatever goes wrong later, nothing can leave: there is no interface but loopback.
 fn assert_sealed() -> Outcome {

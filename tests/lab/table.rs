@@ -27,9 +27,7 @@ pub(crate) fn run(words: impl Iterator<Item = String>) -> Outcome<bool> {
         return Ok(true);
     }
     let entered = sandbox::enter().and_then(|()| stop_on_signals());
-    let agreed = entered.map(|()| work(rows, &arguments));
-    sandbox::clear();
-    agreed
+    entered.map(|()| work(rows, &arguments))
 }
 
 fn work(rows: Vec<Row>, arguments: &Arguments) -> bool {
@@ -70,7 +68,6 @@ fn stop_on_signals() -> Outcome {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            sandbox::clear();
             std::process::exit(130);
         });
     });

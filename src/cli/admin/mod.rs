@@ -12,7 +12,7 @@ use super::escape::escape_line;
 use super::output::{Format, Output};
 use super::say;
 use crate::client::OperatorStream;
-use crate::wire::ResultCode;
+use crate::wire::{AdminRow, AdminValue, ResultCode};
 
 /// Gives the orders and prints what comes of them.
 ///
@@ -39,7 +39,12 @@ async fn carry_out(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let mut answer = operator.call(call.name, call.args).await?;
+    let mut exit = Exit::Done;
     while let Some(rows) = answer.next().await? {
+        // The others were there, and it was done to them.
+        if rows.iter().any(names_missing) {
+            exit = Exit::Refused;
+        }
         let rows: Vec<ValueRow> = rows.into_iter().map(ValueRow::new).collect();
         if output.format() == Format::Human && output.is_for_a_person() {
             // The columns of a page: a listing may be long, and is shown as it comes.
@@ -51,7 +56,7 @@ async fn carry_out(
     }
     let (result, why) = answer.result().unwrap_or((ResultCode::Success, None));
     if result.is_success() && result != ResultCode::Duplicate {
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let why = why.map(|why| format!(": {}", escape_line(why)));
     say(&format!(
@@ -60,4 +65,9 @@ async fn carry_out(
         why.unwrap_or_default()
     ));
     Ok(Exit::Refused)
+}
+
+/// Whether a row of an answer says that something of what was asked for is not there.
+fn names_missing(row: &AdminRow) -> bool {
+    matches!(row.get("missing"), Some(AdminValue::List(missing)) if !missing.is_empty())
 }

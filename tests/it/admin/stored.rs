@@ -10,13 +10,7 @@ async fn replies(
     record: &Record,
 ) -> Vec<ServerMessage> {
     let raw = server.raw(reader).await;
-    let mut stream = raw.open().await.unwrap();
-    let hello = ClientMessage::Hello {
-        version: 0,
-        apps: Vec::new(),
-    };
-    stream.send(hello.encode()).await.unwrap();
-    stream.receive().await.unwrap().unwrap();
+    let mut stream = greeted(&raw, &[]).await;
     let id = QueryId(5);
     let filter = FilterBuilder::new()
         .authors([record.view().author()])
@@ -215,5 +209,52 @@ async fn a_record_that_waits_is_shown_to_the_operators_calls_alone_and_comes_whe
     let seen = all(recipient.query(by(&stranger), 0).await.unwrap()).await;
     assert_eq!(seen, [good]);
     assert_eq!(trail(&stream).await, ["held.reject", "held.release"]);
+    server.stop_cleanly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_deletes_what_is_there_and_ends_with_1_where_something_is_missing() {
+    let server = start().await;
+    let author = key(1);
+    let client = server.client(Some(&author)).await;
+    let records: Vec<Record> = (0..3).map(|n| post(&author, n.to_string())).collect();
+    for record in &records {
+        assert_eq!(client.submit(record).await.unwrap(), ResultCode::Accepted);
+    }
+    let key_file = server.file("operator.key");
+    write_key(&key_file, &key(OPERATOR));
+    let reference = |record: &Record| Reference::Id(record.id()).to_string();
+    let delete = |references: &[String]| {
+        let mut arguments = vec!["record", "delete", "--json"];
+        arguments.extend(references.iter().map(String::as_str));
+        let run = admin(&server, &key_file, &arguments);
+        let text = String::from_utf8(run.stdout).unwrap();
+        let rows: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        (run.status.code().unwrap(), rows)
+    };
+    let absent: Vec<String> = (0..200)
+        .map(|n| reference(&post(&key(2), n.to_string())))
+        .collect();
+
+    let there = reference(&records[0]);
+    let (code, rows) = delete(&[there.clone(), absent[0].clone()]);
+    assert_eq!((code, &rows[0]["done"]), (1, &Value::from(1)));
+    assert_eq!(rows[0]["missing"], serde_json::json!([absent[0]]));
+    let (code, rows) = delete(&[reference(&records[1])]);
+    assert_eq!((code, &rows[0]["done"]), (0, &Value::from(1)));
+    // More than one call of the server takes: those that are missing fill one, or are in several.
+    let mut many = absent;
+    many.push(reference(&records[2]));
+    let (code, rows) = delete(&many);
+    let done: u64 = rows.iter().map(|row| row["done"].as_u64().unwrap()).sum();
+    assert_eq!((code, done), (1, 1));
+    assert!(
+        all(client.query(by(&author), 0).await.unwrap())
+            .await
+            .is_empty()
+    );
     server.stop_cleanly().await;
 }

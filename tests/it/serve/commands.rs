@@ -4,7 +4,7 @@ use super::*;
 
 #[track_caller]
 fn check_refused(arguments: &[&str], code: i32, words: &str) {
-    let output = mosaicd(arguments);
+    let output = run(arguments);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(words), "{said}");
@@ -69,7 +69,7 @@ fn the_environment_is_held_against_the_same_rules() {
     let config = path(folder.path(), "mosaicd.toml");
     std::fs::write(&config, "").unwrap();
     let check = |name: &str, value: &str, words: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mosaicd"));
+        let mut command = mosaicd();
         command.env("MOSAICD_CONFIG", &config).env(name, value);
         let output = command.arg("serve").output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -93,7 +93,7 @@ async fn an_encrypted_key_serves_with_its_password_alone() {
         "--dir",
         &dir,
     ];
-    assert!(mosaicd(&init).status.success());
+    assert!(run(&init).status.success());
     check_refused(&init, 1, "exists already");
     let config = std::fs::read_to_string(Path::new(&dir).join("mosaicd.toml")).unwrap();
     let key_file = format!("{dir}/server.key");
@@ -112,7 +112,7 @@ async fn the_store_of_a_stopped_server_can_be_counted_and_verified() {
     let author = key(1);
     let client = server.client(Some(&author)).await;
     for number in 0..3 {
-        let record = post(&author, &number.to_string());
+        let record = post(&author, number.to_string());
         assert_eq!(submit(&client, &record).await, ResultCode::Accepted);
     }
     server.terminate();
@@ -120,17 +120,17 @@ async fn the_store_of_a_stopped_server_can_be_counted_and_verified() {
     let data = server.data();
     let data = data.to_str().unwrap();
 
-    let stats = mosaicd(&["store", "stats", "--json", "--data", data]);
+    let stats = run(&["store", "stats", "--json", "--data", data]);
     assert!(stats.status.success());
     let stats: serde_json::Value = serde_json::from_slice(&stats.stdout).unwrap();
     assert_eq!(stats["records"], 3);
     assert_eq!(stats["users"], 1);
     assert_eq!(stats["roles"]["outbox"]["records"], 3);
-    let verified = mosaicd(&["store", "verify", "--json", "--data", data]);
+    let verified = run(&["store", "verify", "--json", "--data", data]);
     assert!(verified.status.success());
     let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(report["problems"], serde_json::json!([]));
-    let text = String::from_utf8(mosaicd(&["store", "stats", "--data", data]).stdout).unwrap();
+    let text = String::from_utf8(run(&["store", "stats", "--data", data]).stdout).unwrap();
     assert!(text.contains("records"), "{text}");
 
     let folder = TempDir::new().unwrap();
@@ -168,6 +168,6 @@ async fn a_broken_table_makes_store_verify_end_with_code_1() {
     }
     assert!(broken > 0, "a clean stop leaves tables");
     let data = server.data();
-    let output = mosaicd(&["store", "verify", "--data", data.to_str().unwrap()]);
+    let output = run(&["store", "verify", "--data", data.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
 }

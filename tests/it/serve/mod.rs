@@ -1,31 +1,27 @@
 //! `mosaicd serve`: what a server does for a client, which roles it plays, how it starts and ends.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mosaicd::base::Role;
 use mosaicd::client::{Client, Item, RequestError};
 use mosaicd::wire::{
-    Attestation, ClientMessage, Filter, FilterBuilder, KeyMarker, KeyScheduleBuilder, Kind,
-    ListedKey, QueryId, Record, RecordBuilder, RecordId, Reference, Registration, ResultCode,
-    RoleCondition, SecretKey, ServerMessage, StreamRole, TagsBuilder, Timestamp,
+    ClientMessage, KeyMarker, Kind, QueryId, Record, RecordBuilder, RecordId, Reference,
+    Registration, ResultCode, RoleCondition, SecretKey, ServerMessage, StreamRole, TagsBuilder,
+    Timestamp,
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::support::{DevServer, PATIENCE, all, key};
+use crate::support::{DevServer, PATIENCE, all, by, greeted, key, mosaicd, post, schedule};
 
 mod commands;
 
 /// *Author + tagged*, unique, of application 1.
 const PRIVATE_MESSAGE: u64 = 0x0000_0001_0063_0004;
-
-fn post(author: &SecretKey, text: &str) -> Record {
-    post_signed_by(author, author, text)
-}
 
 fn post_signed_by(signer: &SecretKey, author: &SecretKey, text: &str) -> Record {
     RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
@@ -41,11 +37,6 @@ fn message_to(author: &SecretKey, reader: &SecretKey) -> Record {
         .unwrap()
 }
 
-fn by(author: &SecretKey) -> Filter {
-    let filter = FilterBuilder::new().authors([author.public()]);
-    filter.build().unwrap()
-}
-
 async fn submit(client: &Client, record: &Record) -> ResultCode {
     client.submit(record).await.unwrap()
 }
@@ -56,11 +47,8 @@ async fn ids_by(client: &Client, author: &SecretKey) -> Vec<RecordId> {
 }
 
 /// Runs `mosaicd` to its end.
-fn mosaicd(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mosaicd"))
-        .args(arguments)
-        .output()
-        .unwrap()
+fn run(arguments: &[&str]) -> Output {
+    mosaicd().args(arguments).output().unwrap()
 }
 
 fn path(folder: &Path, name: &str) -> String {
@@ -286,15 +274,6 @@ async fn a_new_user_is_served_from_the_first_submission_on_and_after_a_restart()
     server.stop_cleanly().await;
 }
 
-/// A key schedule of `master` with one subkey on it.
-fn schedule(master: &SecretKey, subkey: &SecretKey, marker: KeyMarker) -> Record {
-    let attestation = Attestation::sign(subkey, master.public());
-    let schedule = KeyScheduleBuilder::new(master.public())
-        .list(marker, ListedKey::Signing(attestation))
-        .unwrap();
-    schedule.into_record().unwrap().sign(master).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subkey_speaks_for_its_master_from_its_schedule_on_until_it_is_revoked() {
     let mut server = DevServer::start().await;
@@ -397,7 +376,7 @@ async fn publish_until_the_end(
     let mut submissions = client.submit_many(64);
     let mut acknowledged = Vec::new();
     for text in 0.. {
-        match submissions.push(&post(&author, &text.to_string())).await {
+        match submissions.push(&post(&author, text.to_string())).await {
             Ok(Some(submitted)) if submitted.result == ResultCode::Accepted => {
                 acknowledged.push(submitted.id);
                 load.count();
@@ -471,7 +450,7 @@ async fn a_second_signal_ends_the_server_at_once() {
     let mut submissions = publisher.submit_many(64);
     for _ in 0..200 {
         submissions
-            .push(&post(&author, &"x".repeat(30_000)))
+            .push(&post(&author, "x".repeat(30_000)))
             .await
             .unwrap();
     }
@@ -479,22 +458,15 @@ async fn a_second_signal_ends_the_server_at_once() {
 
     // A peer that does not read what it asked for: the server gives it time to do so.
     let raw = server.raw(None).await;
-    let mut stream = raw.open().await.unwrap();
-    let hello = ClientMessage::Hello {
-        version: 0,
-        apps: Vec::new(),
-    };
+    let mut stream = greeted(&raw, &[]).await;
     let query = ClientMessage::Query {
         id: QueryId(1),
         limit: 0,
         filter: by(&author),
     };
-    stream.send(hello.encode()).await.unwrap();
     stream.send(query.encode()).await.unwrap();
-    // HELLO ACK and the first of the records: the answer is on its way.
-    for _ in 0..2 {
-        assert!(stream.receive().await.unwrap().is_some());
-    }
+    // The first of the records: the answer is on its way.
+    assert!(stream.receive().await.unwrap().is_some());
     server.terminate();
     let stopping = async {
         while !server.trace().contains("stopping") {

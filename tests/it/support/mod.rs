@@ -1,13 +1,17 @@
 //! Real servers for the tests: the `mosaicd` binary as a process on loopback, with a data folder of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use mosaicd::client::{Client, Options, RawConnection, Results, ServerTrust, Target};
-use mosaicd::wire::{PublicKey, Record, SecretKey};
+use mosaicd::client::{Client, Options, RawConnection, RawStream, Results, ServerTrust, Target};
+use mosaicd::wire::{
+    Attestation, ClientMessage, Filter, FilterBuilder, KeyMarker, KeyScheduleBuilder, Kind,
+    ListedKey, PublicKey, Record, RecordBuilder, ResultCode, SecretKey, ServerMessage,
+};
 use rand::RngExt;
 use tempfile::TempDir;
 
@@ -51,7 +55,7 @@ impl DevServer {
     /// A server for others as `mosaicd init` makes it, but on loopback, with `config` behind the line of its key file.
     pub(crate) async fn start_public(config: &str) -> (Self, TempDir) {
         let folder = TempDir::new().unwrap();
-        let made = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+        let made = mosaicd()
             .args(["init", "--dir"])
             .arg(folder.path())
             .output();
@@ -64,7 +68,7 @@ impl DevServer {
     /// Runs a command of `mosaicd` with this server's configuration and data.
     pub(crate) fn operate(&self, command: &[&str]) -> std::process::Output {
         let config = self.file("test.toml");
-        Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+        mosaicd()
             .args(command)
             .arg("--config")
             .arg(config)
@@ -94,6 +98,14 @@ impl DevServer {
         Target::from((self.address, ServerTrust::Exact(self.key)))
     }
 
+    /// What to connect to over TCP: where the server says over QUIC that it listens.
+    pub(crate) async fn tcp_target(&self) -> Target {
+        let info = self.client(None).await.info().await.unwrap();
+        let is_tcp = |url: &&String| url.starts_with("mosaictcp://");
+        let url = info.endpoints.iter().find(is_tcp).unwrap();
+        Target::parse(url, *self.target().trust()).unwrap()
+    }
+
     /// The folder with the server's data.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -106,11 +118,7 @@ impl DevServer {
 
     /// A client of this server, as `identity` or anonymous.
     pub(crate) async fn client(&self, identity: Option<&SecretKey>) -> Client {
-        let options = Options {
-            identity: identity.cloned(),
-            ..Options::default()
-        };
-        Client::connect(&self.target(), &options).await.unwrap()
+        client(&self.target(), identity).await
     }
 
     /// A connection on which nothing was said yet.
@@ -221,7 +229,7 @@ impl DevServer {
 
     /// Runs `mosaicd store verify` on the data of this server, which must not be running.
     pub(crate) fn verify_store(&self) {
-        let output = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+        let output = mosaicd()
             .args(["store", "verify", "--data"])
             .arg(self.data())
             .output()
@@ -259,7 +267,7 @@ async fn spawn(
         .append(true)
         .open(folder.join("trace"))
         .unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_mosaicd"))
+    let mut child = mosaicd()
         .arg("serve")
         .args(arguments)
         .args(["--listen", listen, "--data"])
@@ -298,6 +306,54 @@ fn first_address(output: impl Read + Send + 'static) -> Option<(SocketAddr, Publ
     found
 }
 
+/// `mosaic` with `config_dir` as its configuration directory, and nothing else from outside the test.
+pub(crate) fn mosaic(config_dir: &Path) -> Command {
+    let mut command = program(env!("CARGO_BIN_EXE_mosaic"));
+    command.env("MOSAIC_CONFIG_DIR", config_dir);
+    command
+}
+
+/// `mosaicd`, with nothing from outside the test.
+pub(crate) fn mosaicd() -> Command {
+    program(env!("CARGO_BIN_EXE_mosaicd"))
+}
+
+/// A program without input, and without those variables of the environment that tell it what to do.
+fn program(path: &str) -> Command {
+    let mut command = Command::new(path);
+    let names = std::env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_string_lossy().starts_with("MOSAIC")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A client of what is at `target`, as `identity` or anonymous.
+pub(crate) async fn client(target: &Target, identity: Option<&SecretKey>) -> Client {
+    let options = Options {
+        identity: identity.cloned(),
+        ..Options::default()
+    };
+    Client::connect(target, &options).await.unwrap()
+}
+
+/// A stream of `connection` on which HELLO with `apps` was said and answered.
+pub(crate) async fn greeted(connection: &RawConnection, apps: &[u32]) -> RawStream {
+    let mut stream = connection.open().await.unwrap();
+    let hello = ClientMessage::Hello {
+        version: 0,
+        apps: apps.to_vec(),
+    };
+    stream.send(hello.encode()).await.unwrap();
+    let answer = tokio::time::timeout(PATIENCE, stream.receive()).await;
+    match answer.expect("HELLO is not answered").unwrap() {
+        Some(ServerMessage::HelloAck { result, .. }) => assert_eq!(result, ResultCode::Success),
+        other => panic!("{other:?}"),
+    }
+    stream
+}
+
 /// The seed of a random test: `MOSAIC_SEED`, or a new one; printed, so that a failed run can be replayed.
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("MOSAIC_SEED")
@@ -311,6 +367,41 @@ pub(crate) fn seed() -> u64 {
 /// A key of a test, the same in every run.
 pub(crate) fn key(number: u8) -> SecretKey {
     SecretKey::from_seed([number; 32])
+}
+
+/// Writes `secret` to a key file that its owner alone can read.
+pub(crate) fn write_key(path: &Path, secret: &SecretKey) {
+    let mut file = std::fs::File::options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    writeln!(file, "{}", secret.to_printable().as_str()).unwrap();
+}
+
+/// A public record by `author`.
+pub(crate) fn post(author: &SecretKey, payload: impl Into<Vec<u8>>) -> Record {
+    RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
+        .payload(payload.into())
+        .sign(author)
+        .unwrap()
+}
+
+/// The records of `author`.
+pub(crate) fn by(author: &SecretKey) -> Filter {
+    let filter = FilterBuilder::new().authors([author.public()]);
+    filter.build().unwrap()
+}
+
+/// A key schedule of `master` with one subkey on it.
+pub(crate) fn schedule(master: &SecretKey, subkey: &SecretKey, marker: KeyMarker) -> Record {
+    let attestation = Attestation::sign(subkey, master.public());
+    let schedule = KeyScheduleBuilder::new(master.public())
+        .list(marker, ListedKey::Signing(attestation))
+        .unwrap();
+    schedule.into_record().unwrap().sign(master).unwrap()
 }
 
 /// All records of an answer, which must be a complete one.

@@ -1,15 +1,16 @@
 //! Served users: invitations, registration, quotas, moderation, and schedules that arrive late.
 
-use std::process::Command;
+use std::io::Write;
+use std::process::Stdio;
 
 use mosaicd::client::Client;
 use mosaicd::wire::{
-    AdminValue, Attestation, KeyMarker, KeyScheduleBuilder, Kind, ListedKey, Record, RecordBuilder,
-    Registration, ResultCode, SecretKey, TagsBuilder, Timestamp,
+    AdminValue, KeyMarker, Kind, Record, RecordBuilder, Registration, ResultCode, SecretKey,
+    TagsBuilder, Timestamp,
 };
 
 use self::office::{Office, operator, submit};
-use crate::support::{all, key};
+use crate::support::{all, key, mosaic, post, schedule};
 
 mod moderation;
 mod office;
@@ -17,13 +18,6 @@ mod unseen;
 
 /// Replaceable, for everybody, of the example application.
 const REPLACEABLE: u64 = 0x0000_0063_000b_001e;
-
-fn post(author: &SecretKey, text: &str) -> Record {
-    RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
-        .payload(text.to_owned())
-        .sign(author)
-        .unwrap()
-}
 
 /// One of several records at the same address.
 fn version(author: &SecretKey, nanos: u64, text: &str) -> Record {
@@ -121,42 +115,32 @@ async fn the_command_redeems_and_info_shows_what_is_kept() {
     let code = office.invitation().await;
     let folder = tempfile::TempDir::new().unwrap();
     let (name, dir) = (office.name(), folder.path().to_owned());
-    let mosaic = move |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_mosaic"))
-            .args(arguments)
-            .arg("--config-dir")
-            .arg(&dir)
-            .env_remove("MOSAIC_KEY")
-            .output()
-            .unwrap();
+    let run = move |arguments: &[&str]| {
+        let output = mosaic(&dir).args(arguments).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         (output.status.code().unwrap(), text)
     };
     tokio::task::spawn_blocking(move || {
+        assert_eq!(run(&["redeem", &name, &code]).0, 2, "there is no key yet");
+        assert_eq!(run(&["key", "new"]).0, 0);
         assert_eq!(
-            mosaic(&["redeem", &name, &code]).0,
-            2,
-            "there is no key yet"
-        );
-        assert_eq!(mosaic(&["key", "new"]).0, 0);
-        assert_eq!(
-            mosaic(&["redeem", &name, "rubbish"]).0,
+            run(&["redeem", &name, "rubbish"]).0,
             2,
             "that is no invitation"
         );
-        let (exit, text) = mosaic(&["info", "--server", &name]);
+        let (exit, text) = run(&["info", "--server", &name]);
         assert_eq!(exit, 0);
         assert!(text.contains("not served here"), "{text}");
-        let (exit, text) = mosaic(&["redeem", &name, &code]);
+        let (exit, text) = run(&["redeem", &name, &code]);
         assert_eq!(exit, 0, "{text}");
-        let (exit, text) = mosaic(&["redeem", &code, "--server", &name, "--json"]);
+        let (exit, text) = run(&["redeem", &code, "--server", &name, "--json"]);
         assert_eq!(exit, 0, "served already: {text}");
         let other = "y".repeat(26);
-        let (_, text) = mosaic(&["info", "--server", &name]);
+        let (_, text) = run(&["info", "--server", &name]);
         assert!(text.contains("0 of 5 records, 0 bytes"), "{text}");
-        let (_, text) = mosaic(&["info", "--server", &name, "--anonymous"]);
+        let (_, text) = run(&["info", "--server", &name, "--anonymous"]);
         assert!(!text.contains("published"), "{text}");
-        let (exit, _) = mosaic(&["redeem", &name, &other]);
+        let (exit, _) = run(&["redeem", &name, &other]);
         assert_eq!(
             exit, 0,
             "nothing is asked of an invitation by whoever needs none"
@@ -164,6 +148,46 @@ async fn the_command_redeems_and_info_shows_what_is_kept() {
     })
     .await
     .unwrap();
+    office.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_takes_the_invitation_from_its_input_and_ends_with_1_where_it_is_none_any_more()
+{
+    let office = Office::start(&["users.mode=invite"]).await;
+    let used = office.invitation().await;
+    let redeemed = redeem(&office.client(Some(&key(9))).await, &used).await;
+    assert_eq!(redeemed, ResultCode::Success);
+    let good = office.invitation().await;
+    let unknown = "y".repeat(26);
+    let folder = tempfile::TempDir::new().unwrap();
+    let name = office.name();
+    let checks = move || {
+        let dir = folder.path();
+        let made = mosaic(dir).args(["key", "new"]).output().unwrap();
+        assert!(made.status.success());
+        let exit = |code: &str| {
+            let run = mosaic(dir).args(["redeem", &name, code]).output().unwrap();
+            assert!(String::from_utf8(run.stdout).unwrap().contains("NOT_FOUND"));
+            run.status.code().unwrap()
+        };
+        assert_eq!((exit(&unknown), exit(&used)), (1, 1));
+        let exit_with_input = |input: &str| {
+            let mut command = mosaic(dir);
+            command.args(["redeem", &name, "-"]);
+            let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+            let mut pipe = child.stdin.take().unwrap();
+            pipe.write_all(input.as_bytes()).unwrap();
+            drop(pipe);
+            child.wait().unwrap().code().unwrap()
+        };
+        assert_eq!(exit_with_input(""), 2);
+        assert_eq!(exit_with_input(&format!("{used}\n")), 1);
+        assert_eq!(exit_with_input(&format!("{good}\nmore\n")), 0);
+    };
+    tokio::task::spawn_blocking(checks).await.unwrap();
+    let waiting = office.order("invite.list", &[]).await;
+    assert!(waiting.is_empty(), "the good one was used");
     office.stop().await;
 }
 
@@ -307,15 +331,6 @@ async fn a_handshake_alone_registers_nobody_and_hello_does() {
         .collect();
     assert_eq!(users, [(&polite.public().into(), "registered")]);
     office.stop().await;
-}
-
-/// A key schedule of `master` with one subkey on it.
-fn schedule(master: &SecretKey, subkey: &SecretKey, marker: KeyMarker) -> Record {
-    let attestation = Attestation::sign(subkey, master.public());
-    let schedule = KeyScheduleBuilder::new(master.public())
-        .list(marker, ListedKey::Signing(attestation))
-        .unwrap();
-    schedule.into_record().unwrap().sign(master).unwrap()
 }
 
 fn from_author(author: &SecretKey, signer: &SecretKey, text: &str) -> Record {

@@ -9,9 +9,9 @@ use mosaicd::wire::{
 };
 use tokio::time::timeout;
 
+use super::note_to;
 use super::office::{Office, operator, submit};
-use super::{note_to, schedule};
-use crate::support::{PATIENCE, all, key};
+use crate::support::{PATIENCE, all, greeted, key, schedule};
 
 const ASK: QueryId = QueryId(7);
 
@@ -109,13 +109,7 @@ async fn replies_for_a_record_that_waits_are_those_for_one_that_is_not_there() {
         None,
     ] {
         let connection = office.raw(reader.as_ref()).await;
-        let mut stream = connection.open().await.unwrap();
-        let hello = ClientMessage::Hello {
-            version: 0,
-            apps: vec![EXTENSION_APP],
-        };
-        stream.send(hello.encode()).await.unwrap();
-        stream.receive().await.unwrap().unwrap();
+        let mut stream = greeted(&connection, &[EXTENSION_APP]).await;
         for (of_waiting, of_absent) in questions(&waiting).iter().zip(questions(&absent)) {
             let found = replies(&mut stream, of_waiting).await;
             let none = replies(&mut stream, &of_absent).await;

@@ -1,20 +1,18 @@
 //! BLOBs between real processes: every size, broken hand-ins, memory, rights, and the commands.
 
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
-use std::process::{Command, Output, Stdio};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use mosaicd::client::{BlobError, Client, Options, RawStream, Target};
+use mosaicd::client::{BlobError, Client, RawStream};
 use mosaicd::wire::{BlobHash, BlobHasher, ClientMessage, ResultCode, SecretKey, ServerMessage};
-use serde_json::Value;
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
 
-use crate::support::{DevServer, PATIENCE, key};
+use crate::support::{DevServer, PATIENCE, client, greeted, key};
+
+mod commands;
 
 const BYTES_MAX: usize = 3 << 20;
 
@@ -154,15 +152,7 @@ fn submission(hash: BlobHash, data_bytes: usize) -> Bytes {
 
 /// A stream on which HELLO was said.
 async fn raw_stream(server: &DevServer, identity: Option<&SecretKey>) -> RawStream {
-    let mut stream = server.raw(identity).await.open().await.unwrap();
-    let hello = ClientMessage::Hello {
-        version: 0,
-        apps: Vec::new(),
-    };
-    stream.send(hello.encode()).await.unwrap();
-    let answer = said(&mut stream).await;
-    assert!(matches!(answer, Some(ServerMessage::HelloAck { .. })));
-    stream
+    greeted(&server.raw(identity).await, &[]).await
 }
 
 async fn said(stream: &mut RawStream) -> Option<ServerMessage> {
@@ -207,16 +197,9 @@ async fn blobs_of_every_size_come_back_over_quic_and_info_says_how_large_they_ma
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blobs_of_every_size_come_back_over_tcp() {
     let server = server(&["listen_tcp=[\"127.0.0.1:0\"]"]).await;
-    let info = server.client(None).await.info().await.unwrap();
-    let is_tcp = |url: &&String| url.starts_with("mosaictcp://");
-    let url = info.endpoints.iter().find(is_tcp).unwrap();
-    let target = Target::parse(url, *server.target().trust()).unwrap();
-    let options = Options {
-        identity: Some(key(1)),
-        ..Options::default()
-    };
-    let user = Client::connect(&target, &options).await.unwrap();
-    let reader = Client::connect(&target, &Options::default()).await.unwrap();
+    let target = server.tcp_target().await;
+    let user = client(&target, Some(&key(1))).await;
+    let reader = client(&target, None).await;
     assert_every_size_comes_back(&user, &reader).await;
     server.stop_cleanly().await;
 }
@@ -472,69 +455,5 @@ async fn switched_off_there_are_none_and_info_says_so() {
         get(&user, BlobHash::of(b"x")).await,
         Err(ResultCode::NotFound)
     );
-    server.stop_cleanly().await;
-}
-
-/// Runs `mosaic blob` as a user whose configuration is in `folder`.
-fn mosaic(folder: &Path, server: &DevServer, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mosaic"));
-    command
-        .env_remove("MOSAIC_KEY")
-        .env("MOSAIC_CONFIG_DIR", folder)
-        .env("MOSAIC_SERVER", server.name())
-        .stdin(Stdio::null())
-        .args(arguments);
-    command.output().unwrap()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_commands_hand_files_in_fetch_them_and_end_with_the_right_codes() {
-    let server = server(&[]).await;
-    let home = TempDir::new().unwrap();
-    let run = |arguments: &[&str]| {
-        let output = mosaic(home.path(), &server, arguments);
-        let text = String::from_utf8(output.stdout.clone()).unwrap_or_default();
-        (output.status.code().unwrap(), text, output)
-    };
-    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
-    assert_eq!(run(&["key", "new"]).0, 0);
-    let (first, second) = (data(1, 200_000), data(2, 0));
-    std::fs::write(path("first"), &first).unwrap();
-    std::fs::write(path("second"), &second).unwrap();
-    std::fs::write(path("large"), data(3, BYTES_MAX + 1)).unwrap();
-
-    let (code, text, output) = run(&["blob", "put", "--json", &path("first"), &path("second")]);
-    assert_eq!(code, 0, "{output:?}");
-    let rows: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(rows.len(), 2);
-    let hash = BlobHash::of(&first).to_string();
-    assert_eq!(rows[0]["hash"], hash.as_str());
-    assert_eq!(rows[0]["bytes"], 200_000);
-    assert_eq!(rows[0]["result"], "ACCEPTED");
-    let (code, text, _) = run(&["blob", "put", &path("first")]);
-    assert_eq!(
-        (code, text.starts_with(&format!("{hash}  DUPLICATE"))),
-        (0, true)
-    );
-    assert_eq!(run(&["blob", "put", &path("large")]).0, 1);
-    assert_eq!(run(&["blob", "put", "--anonymous", &path("second")]).0, 1);
-    assert_eq!(run(&["blob", "put", &path("absent")]).0, 2);
-
-    let (code, text, _) = run(&["blob", "get", &hash, "-o", &path("copy"), "--json"]);
-    let row: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((code, &row["hash"]), (0, &rows[0]["hash"]));
-    assert!(std::fs::read(path("copy")).unwrap() == first);
-    let (code, _, output) = run(&["blob", "get", &hash]);
-    assert!(code == 0 && output.stdout == first);
-    let absent = BlobHash::of(b"absent").to_string();
-    assert_eq!(run(&["blob", "get", &absent, "-o", &path("none")]).0, 1);
-    assert_eq!(run(&["blob", "get", "no hash"]).0, 2);
-    let nowhere = path("no/such/folder");
-    assert_eq!(run(&["blob", "get", &hash, "-o", &nowhere]).0, 2);
-    let left = |name: &str| std::fs::exists(path(name)).unwrap();
-    assert!(!left("none") && !left("none.part") && !left("copy.part"));
     server.stop_cleanly().await;
 }
