@@ -66,7 +66,7 @@ async fn a_limit_that_is_set_holds_at_once_on_open_connections_and_no_longer_whe
     assert!(accepted >= 10 && too_fast > 0, "{accepted} {too_fast}");
     let status = order(&stream, "status", &[]).await;
     let refused = status[0]["submissions_refused"].as_unsigned().unwrap();
-    assert_eq!(refused, too_fast as u64);
+    assert_eq!(refused, u64::from(too_fast));
 
     for (name, value) in names.into_iter().zip(before) {
         set(name, value).await;
