@@ -161,6 +161,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
         }
         driver.stream.requests.shutdown().await;
         driver.stream.blobs.shutdown().await;
+        driver.stream.orders.shutdown().await;
         end
     }
 }
