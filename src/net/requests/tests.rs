@@ -1,5 +1,7 @@
 //! Reads of a real store, without a session or a transport around them.
 
+use futures_util::FutureExt;
+
 use super::super::room::Room;
 use super::super::testing::{Behind, kind, records, soon, until};
 use super::*;
@@ -7,8 +9,6 @@ use crate::base::limits::{MAILBOX_MAX_RECORDS, PAGE_MAX_RECORDS};
 use crate::base::{Role, RoleSet};
 use crate::policy::testing::{NOW, Person};
 use crate::session;
-use futures_util::FutureExt;
-
 use crate::wire::{
     Address, Attestation, ClientMessage, FilterBuilder, KeyMarker, KeyScheduleBuilder, Kind,
     ListedKey, QueryId, RecordBuilder, Reference, SecretKey, Timestamp,
