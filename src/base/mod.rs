@@ -2,9 +2,11 @@
 
 mod causes;
 pub mod limits;
+mod network;
 mod role;
 mod seq;
 
 pub use causes::Causes;
+pub use network::Network;
 pub use role::{Role, RoleSet};
 pub use seq::Seq;

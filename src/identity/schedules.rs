@@ -100,28 +100,22 @@ impl Directory {
     /// # Source
     /// `design.md` section 4.
     pub fn master_of(&self, key: &PublicKey) -> Option<PublicKey> {
-        let mut listed = false;
-        let mut newest: Option<(RecordId, PublicKey)> = None;
-        for master in self.masters_listing(key) {
-            let Some(schedule) = self.newest(&master) else {
-                continue;
-            };
-            match schedule.content.signing_key(key) {
-                Some(SigningKeyState::Active) => newest = newest.max(Some((schedule.id, master))),
-                Some(
-                    SigningKeyState::Revoked
-                    | SigningKeyState::RevokedFrom(_)
-                    | SigningKeyState::OutOfUse,
-                ) => {}
-                None => continue,
-            }
-            listed = true;
-        }
-        match newest {
-            Some((_, master)) => Some(master),
-            None if listed => None,
-            None => Some(*key),
-        }
+        let masters = self.masters_listing(key).into_iter();
+        master_by(key, masters.map(|master| (master, self.newest(&master))))
+    }
+
+    /// As [`master_of`](Self::master_of), from what is at hand, so that it never blocks; `None`
+    /// where the source would have to be asked.
+    pub fn master_of_at_hand(&self, key: &PublicKey) -> Option<Option<PublicKey>> {
+        let mut known = self.known();
+        let Some(Listing::Complete(masters)) = known.listings.get(key) else {
+            return None;
+        };
+        let masters = masters.clone().into_iter();
+        let newest = |master| Some((master, known.schedules.get(&master)?.clone()));
+        let schedules: Vec<_> = masters.map(newest).collect::<Option<_>>()?;
+        drop(known);
+        Some(master_by(key, schedules.into_iter()))
     }
 
     /// Whether `signer` speaks for `author` in a record dated `record_time` that arrived at
@@ -357,6 +351,35 @@ impl Schedule {
             })
             .min()
             .unwrap_or(self.id.timestamp())
+    }
+}
+
+/// The master that `key` signs in for by the newest `schedules` of those who may have listed it.
+fn master_by(
+    key: &PublicKey,
+    schedules: impl Iterator<Item = (PublicKey, Option<Arc<Schedule>>)>,
+) -> Option<PublicKey> {
+    let mut listed = false;
+    let mut newest: Option<(RecordId, PublicKey)> = None;
+    for (master, schedule) in schedules {
+        let Some(schedule) = schedule else {
+            continue;
+        };
+        match schedule.content.signing_key(key) {
+            Some(SigningKeyState::Active) => newest = newest.max(Some((schedule.id, master))),
+            Some(
+                SigningKeyState::Revoked
+                | SigningKeyState::RevokedFrom(_)
+                | SigningKeyState::OutOfUse,
+            ) => {}
+            None => continue,
+        }
+        listed = true;
+    }
+    match newest {
+        Some((_, master)) => Some(master),
+        None if listed => None,
+        None => Some(*key),
     }
 }
 

@@ -338,6 +338,32 @@ fn a_schedule_that_was_taken_out_counts_no_more_and_the_one_before_it_does() {
 }
 
 #[test]
+fn whose_key_it_is_is_told_from_what_is_at_hand_once_it_was_asked() {
+    let world = World::new();
+    let at_hand = || world.directory.master_of_at_hand(&public(SUBKEY));
+    assert_eq!(at_hand(), None);
+    // What was learned is not all there may be.
+    world.publish(&schedule(5, KeyMarker::ActiveSigning));
+    assert_eq!(at_hand(), None);
+    assert_eq!(world.master_of(SUBKEY), Some(public(MASTER)));
+    let asked = world.shelf.asked();
+    assert_eq!(at_hand(), Some(Some(public(MASTER))));
+    for (made_at, marker, expected) in [
+        (10, KeyMarker::Revoked(at(1)), None),
+        (20, KeyMarker::ActiveSigning, Some(public(MASTER))),
+        (30, KeyMarker::OutOfUse(Some(at(4))), None),
+    ] {
+        world.publish(&schedule(made_at, marker));
+        assert_eq!(at_hand(), Some(expected), "{marker:?}");
+        assert_eq!(world.master_of(SUBKEY), expected, "{marker:?}");
+    }
+    assert_eq!(world.shelf.asked(), asked);
+    assert_eq!(world.master_of(MASTER), Some(public(MASTER)), "of itself");
+    let master = world.directory.master_of_at_hand(&public(MASTER));
+    assert_eq!(master, Some(Some(public(MASTER))));
+}
+
+#[test]
 fn what_is_at_hand_is_told_without_asking_the_source_and_as_it_is_now() {
     let world = World::new();
     let at_hand = |signer: u8| {

@@ -16,7 +16,13 @@ pub trait Newcomers: Send + Sync {
     /// Called on an async worker, so it must not block.
     fn greeted(&self, peer: PeerKey, from: IpAddr);
 
-    /// The same, for a peer that is about to be asked whether it speaks for a user: returns once
+    /// Whether [`register`](Self::register) may make a user of that peer, as far as is known without
+    /// reading the store.
+    ///
+    /// Called on an async worker, so it must not block.
+    fn may_register(&self, peer: PeerKey) -> bool;
+
+    /// As [`greeted`](Self::greeted), for a peer that is about to be asked whether it speaks for a user: returns once
     /// that is settled.
     ///
     /// Blocks: it may read the store, and wait for a sync.
@@ -31,6 +37,10 @@ pub trait Newcomers: Send + Sync {
 /// A server without a store has no users.
 impl Newcomers for Nowhere {
     fn greeted(&self, _: PeerKey, _: IpAddr) {}
+
+    fn may_register(&self, _: PeerKey) -> bool {
+        false
+    }
 
     fn register(&self, _: PeerKey, _: IpAddr) {}
 

@@ -14,7 +14,8 @@ use crate::wire::{PublicKey, Record};
 /// The peer of one connection. Its streams and their requests share it.
 ///
 /// The peer's key is a signing key; whose it is changes as key schedules arrive. The answer is kept
-/// with the directory's epoch, and looked up again, off the async workers, when that has moved.
+/// with the directory's epoch, and looked up again when that has moved; off the async workers where
+/// the store has to be read for it.
 pub(super) struct Requester {
     peer: Peer,
     /// Where the peer was when its handshake ended, canonical.
@@ -87,9 +88,16 @@ impl Requester {
         if self.is_fresh() {
             return;
         }
+        // The epoch first: a change during the lookup leaves the answer stale, not wrong.
+        let epoch = self.directory.epoch();
+        // Mostly it was somebody else's schedule that came in: then the answer is here, and no
+        // connection stands in a queue for it.
+        if let Some(master) = self.directory.master_of_at_hand(&key) {
+            *self.resolved() = Some(Resolved { epoch, master });
+            return;
+        }
         let directory = Arc::clone(&self.directory);
         let looked_up = self.readers.run(Lane::Short, move || {
-            // The epoch first: a change during the lookup leaves the answer stale, not wrong.
             let epoch = directory.epoch();
             let master = directory.master_of(&key);
             Resolved { epoch, master }
@@ -155,5 +163,57 @@ impl fmt::Debug for Requester {
         f.debug_struct("Requester")
             .field("peer", &self.peer)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::PeerKey;
+    use crate::policy::testing::Person;
+    use crate::wire::{Attestation, KeyMarker, KeyScheduleBuilder, ListedKey, Timestamp};
+    use futures_util::FutureExt;
+    use std::net::Ipv4Addr;
+
+    /// Alice's word that she signs with Bob's key, or not any more.
+    fn schedule(nanos: u64, marker: KeyMarker) -> Record {
+        let key = Attestation::sign(&Person::Bob.secret(), Person::Alice.key());
+        KeyScheduleBuilder::new(Person::Alice.key())
+            .list(marker, ListedKey::Signing(key))
+            .unwrap()
+            .into_record()
+            .unwrap()
+            .timestamp(Timestamp::from_nanos(nanos).unwrap())
+            .sign(&Person::Alice.secret())
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn whose_key_it_is_is_looked_up_on_the_pool_once_and_then_told_from_what_is_at_hand() {
+        let directory = Arc::new(Directory::new(Arc::new(NoSchedules)));
+        let requester = |person: Person| {
+            let peer = Peer::Known(PeerKey::for_tests(person.key()));
+            let peer = (peer, Ipv4Addr::LOCALHOST.into());
+            Requester::new(peer, Arc::clone(&directory), Readers::new())
+        };
+        let (stranger, bob) = (requester(Person::Stranger), requester(Person::Bob));
+        for requester in [&stranger, &bob] {
+            requester.refresh().await;
+            assert_eq!(requester.master(), requester.key().copied());
+        }
+        for (nanos, marker, expected) in [
+            (1, KeyMarker::ActiveSigning, Some(Person::Alice.key())),
+            (2, KeyMarker::OutOfUse(None), None),
+        ] {
+            directory.learn(&schedule(nanos, marker));
+            for requester in [&stranger, &bob] {
+                assert!(!requester.is_fresh());
+                // A thread would not be there yet.
+                assert!(requester.refresh().now_or_never().is_some());
+                assert!(requester.is_fresh());
+            }
+            assert_eq!(stranger.master(), Some(Person::Stranger.key()));
+            assert_eq!(bob.master(), expected, "{marker:?}");
+        }
     }
 }

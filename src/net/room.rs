@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 
 use crate::base::limits::{
     CONNECTION_OUTBOX_BYTES, CONNECTION_PAGES_MAX_BYTES, LARGE_PAGE_ROOM_BYTES, OUTPUT_MAX_BYTES,
-    PAGE_ROOM_BYTES, SMALL_PAGE_BYTES, STALLED_TIMEOUT,
+    PAGE_ROOM_BYTES, SMALL_PAGE_BYTES, STALLED_TIMEOUT, STREAM_PAGES_MAX,
 };
 
 /// What may be on its way on all connections together. Clones are handles to the same.
@@ -42,12 +42,15 @@ pub(super) struct Room {
 /// * While a BLOB is sent, pages of records wait behind it. It has a small page of its own, and no
 ///   need of a larger one.
 /// * A record that is too large for a small page waits for room in common, and holds none
-///   meanwhile. Those who wait are served in the order in which they came. What a peer does not
-///   read keeps its other streams waiting only for these.
+///   meanwhile. Those who wait are served in the order in which they came, and of one stream not
+///   all at a time ([`turn`](Self::turn)). What a peer does not read keeps its other streams, and
+///   other reads of its own, waiting only for these.
 #[derive(Clone, Debug)]
 pub(super) struct StreamRoom {
     /// How many of its pages are on their way.
     underway: Arc<watch::Sender<usize>>,
+    /// How many of its reads may wait for more than a small page at a time.
+    large: Arc<Semaphore>,
     connection: Room,
 }
 
@@ -113,6 +116,7 @@ impl Room {
     pub(super) fn for_stream(&self) -> StreamRoom {
         StreamRoom {
             underway: Arc::new(watch::Sender::new(0)),
+            large: Arc::new(Semaphore::new(LARGE_WAITS_MAX)),
             connection: self.clone(),
         }
     }
@@ -153,6 +157,20 @@ impl StreamRoom {
     /// As much room again for the BLOBs of the stream.
     pub(super) fn apart(&self) -> Self {
         self.connection.for_stream()
+    }
+
+    /// Waits until a read may wait for a page of that size with one of the stream's places in hand;
+    /// `None` where it may at once. So one place is always left to those that small pages do for,
+    /// and to the last words of others.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses its turn, and nothing else.
+    pub(super) async fn turn(&self, size: PageSize) -> Option<SemaphorePermit<'_>> {
+        match size {
+            PageSize::Any => None,
+            // Fails in truth never, for nobody closes it.
+            PageSize::Ordinary | PageSize::Large => self.large.acquire().await.ok(),
+        }
     }
 
     /// Waits until there is room for one more page; `None` in truth never.
@@ -280,6 +298,11 @@ impl Drop for CountedBytes {
         self.set(0);
     }
 }
+
+/// Of the places for pages that a stream has, those in which larger ones than small are waited for.
+const LARGE_WAITS_MAX: usize = STREAM_PAGES_MAX - 1;
+
+const _: () = assert!(LARGE_WAITS_MAX > 0);
 
 #[cfg(test)]
 impl Room {

@@ -127,6 +127,10 @@ impl Newcomers for Inbound {
         answers.redeemed(RedeemResult { result, why: None });
     }
 
+    fn may_register(&self, _: PeerKey) -> bool {
+        false
+    }
+
     fn register(&self, _: PeerKey, _: IpAddr) {}
 }
 

@@ -6,13 +6,12 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::address::canonical;
 use super::timing::Timing;
-use crate::base::limits;
+use crate::base::{Network, limits};
 
 /// To whom this process sent packets within the last [`contact_ttl`](Timing::contact_ttl).
 ///
@@ -53,13 +52,13 @@ impl Contacts {
 
     /// A socket of this process sent a packet to `ip`, or is about to.
     pub fn dialed(&self, ip: IpAddr, now: Instant) {
-        self.state().touch(place(ip), now, self.ttl);
+        self.state().touch(Network::of(ip), now, self.ttl);
     }
 
     /// An inbound connection from `ip` is complete; tells whether `ip` was cold. From now on it is
     /// not, until [`contact_ttl`](Timing::contact_ttl) after [`left`](Self::left).
     pub fn arrived(&self, ip: IpAddr, now: Instant) -> bool {
-        let place = place(ip);
+        let place = Network::of(ip);
         let mut state = self.state();
         let was_cold = state.is_cold(place, now, self.ttl);
         state.open(place);
@@ -69,7 +68,7 @@ impl Contacts {
 
     /// A connection that [`arrived`](Self::arrived) has ended. Once for each of them.
     pub fn left(&self, ip: IpAddr, now: Instant) {
-        let place = place(ip);
+        let place = Network::of(ip);
         let mut state = self.state();
         state.close(place);
         state.touch(place, now, self.ttl);
@@ -79,7 +78,7 @@ impl Contacts {
     /// [`contact_ttl`](Timing::contact_ttl), and has no connection from it.
     #[must_use]
     pub fn is_cold(&self, ip: IpAddr, now: Instant) -> bool {
-        self.state().is_cold(place(ip), now, self.ttl)
+        self.state().is_cold(Network::of(ip), now, self.ttl)
     }
 
     /// Whether nobody counts as cold because there are more contacts than are remembered.
@@ -98,12 +97,12 @@ impl Contacts {
 /// the older one, whose entries are all out of date by then. So nothing is ever searched through.
 #[derive(Debug, Default)]
 struct State {
-    recent: HashMap<IpAddr, Instant>,
-    earlier: HashMap<IpAddr, Instant>,
+    recent: HashMap<Network, Instant>,
+    earlier: HashMap<Network, Instant>,
     /// When `recent` was begun.
     begun: Option<Instant>,
     /// Connections from each place.
-    open: HashMap<IpAddr, usize>,
+    open: HashMap<Network, usize>,
     /// Connections that found no room in `open`.
     unlisted: usize,
     /// When a contact last found no room in `recent`.
@@ -111,7 +110,7 @@ struct State {
 }
 
 impl State {
-    fn touch(&mut self, place: IpAddr, now: Instant, ttl: Duration) {
+    fn touch(&mut self, place: Network, now: Instant, ttl: Duration) {
         self.age(now, ttl);
         let has_room = self.recent.len() < limits::CONTACTS_MAX;
         match self.recent.get_mut(&place) {
@@ -136,7 +135,7 @@ impl State {
         }
     }
 
-    fn open(&mut self, place: IpAddr) {
+    fn open(&mut self, place: Network) {
         let has_room = self.open.len() < limits::CONTACTS_MAX;
         match self.open.get_mut(&place) {
             Some(count) => *count += 1,
@@ -147,7 +146,7 @@ impl State {
         }
     }
 
-    fn close(&mut self, place: IpAddr) {
+    fn close(&mut self, place: Network) {
         match self.open.get_mut(&place) {
             Some(count) if *count > 1 => *count -= 1,
             Some(_) => {
@@ -157,7 +156,7 @@ impl State {
         }
     }
 
-    fn is_cold(&self, place: IpAddr, now: Instant, ttl: Duration) -> bool {
+    fn is_cold(&self, place: Network, now: Instant, ttl: Duration) -> bool {
         let is_recent = |last: &Instant| now.saturating_duration_since(*last) < ttl;
         let mut last = [&self.recent, &self.earlier]
             .map(|seen| seen.get(&place))
@@ -169,17 +168,6 @@ impl State {
     fn is_full(&self, now: Instant, ttl: Duration) -> bool {
         let is_recent = |last: Instant| now.saturating_duration_since(last) < ttl;
         self.unlisted > 0 || self.overflowed.is_some_and(is_recent)
-    }
-}
-
-/// The address for which `ip` stands: itself, or of IPv6 the first one of its 64 bits.
-fn place(ip: IpAddr) -> IpAddr {
-    match canonical(ip) {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 => v4,
     }
 }
 

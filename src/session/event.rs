@@ -35,6 +35,9 @@ pub enum Event {
     ///
     /// [`limits::STREAM_READ_BYTES`]: crate::base::limits::STREAM_READ_BYTES
     Bytes(Bytes),
+    /// Whether the driver reads what the peer sends, from now on; at first it does. While it does
+    /// not, the time that the peer has for what is arriving stands still.
+    Intake(Intake),
     /// The peer will send no more on this stream.
     PeerFinished,
     /// What became of the record of an [`Action::Submit`].
@@ -119,6 +122,17 @@ pub enum Event {
     Shutdown,
     /// The time of [`Stream::next_deadline`](super::Stream::next_deadline) has come.
     Deadline,
+}
+
+/// Whether the driver of a stream reads what the peer sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// It does.
+    Reads,
+    /// It does not: it waits for work of the server, or for the rate of bytes.
+    Rests,
+    /// It does not, as the peer does not take what waits for it.
+    Blocked,
 }
 
 /// Something that the driver of a stream is to do, in the order in which it is asked.

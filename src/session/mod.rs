@@ -24,6 +24,7 @@
 mod asks;
 mod blobs;
 mod connection;
+mod countdown;
 mod event;
 mod excess;
 mod fault;
@@ -39,7 +40,7 @@ mod tests;
 
 pub use connection::Connection;
 pub use event::{
-    Action, Answer, Ask, BlobNews, BlobOrder, Event, Order, ReadRequest, Report, Ticket,
+    Action, Answer, Ask, BlobNews, BlobOrder, Event, Intake, Order, ReadRequest, Report, Ticket,
 };
 pub use excess::Excess;
 pub use settings::Settings;

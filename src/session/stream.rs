@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::blobs::{Blobs, Reading};
 use super::connection::Connection;
-use super::event::{Action, BlobNews, Event, Ticket};
+use super::countdown::Countdown;
+use super::event::{Action, BlobNews, Event, Intake, Ticket};
 use super::excess::Excess;
 use super::fault::Fault;
 use super::open::{Next, Open};
@@ -27,12 +28,14 @@ pub struct Stream {
     connection: Arc<Connection>,
     state: State,
     output: Output,
+    /// Whether the driver reads what the peer sends.
+    intake: Intake,
 }
 
 #[derive(Debug)]
 enum State {
     /// No message came yet. The connection's HELLO may have come on another stream.
-    AwaitHello { input: Input, deadline: Instant },
+    AwaitHello { input: Input, time: Countdown },
     /// Requests are made and answered.
     Open { input: Input, open: Box<Open> },
     /// Nothing more is read; submissions in flight get their results, a BLOB that is being sent is
@@ -63,8 +66,8 @@ struct Arriving {
     place: u64,
     /// Of a BLOB, the stretch that is arriving.
     stretch: u64,
-    /// When its last byte, or the last one of that stretch, must be here.
-    deadline: Instant,
+    /// Until its last byte, or the last one of that stretch, must be here.
+    time: Countdown,
 }
 
 /// What a stream waits for no longer than until some time.
@@ -97,11 +100,12 @@ impl Stream {
             arriving: None,
             stretches: 0,
         };
-        let deadline = opened + limits::HELLO_TIMEOUT;
+        let time = Countdown::new(limits::HELLO_TIMEOUT, opened);
         Self {
             connection,
-            state: State::AwaitHello { input, deadline },
+            state: State::AwaitHello { input, time },
             output: Output::default(),
+            intake: Intake::Reads,
         }
     }
 
@@ -112,6 +116,7 @@ impl Stream {
     pub fn handle(&mut self, now: Instant, event: Event) {
         match event {
             Event::Bytes(bytes) => self.push_bytes(bytes),
+            Event::Intake(intake) => self.intake = intake,
             Event::PeerFinished => self.peer_finished(),
             Event::Submitted { ticket, result } => self.submitted(ticket, result),
             Event::Records { ticket, records } => {
@@ -155,7 +160,7 @@ impl Stream {
             Event::Deadline => self.deadline(now),
         }
         self.carry_out_messages();
-        self.watch_message(now);
+        self.watch_input(now);
         self.finish_when_done();
     }
 
@@ -198,12 +203,13 @@ impl Stream {
     fn awaited(&self) -> Option<Awaited> {
         match &self.state {
             // A message that has begun meanwhile has more time than that.
-            State::AwaitHello { deadline, .. } if !self.connection.is_greeted() => {
-                Some(Awaited::Hello(*deadline))
+            State::AwaitHello { time, .. } if !self.connection.is_greeted() => {
+                time.deadline().map(Awaited::Hello)
             }
             State::AwaitHello { input, .. } | State::Open { input, .. } => input
                 .arriving
-                .map(|arriving| Awaited::MessageEnd(arriving.deadline)),
+                .and_then(|arriving| arriving.time.deadline())
+                .map(Awaited::MessageEnd),
             State::Closing { .. } | State::Finished => None,
         }
     }
@@ -315,10 +321,14 @@ impl Stream {
         }
     }
 
-    /// Notes when the message that is arriving must have ended.
-    fn watch_message(&mut self, now: Instant) {
+    /// Notes until when what is arriving must be here, which depends on whether it is read.
+    fn watch_input(&mut self, now: Instant) {
+        let intake = self.intake;
         let (input, is_full) = match &mut self.state {
-            State::AwaitHello { input, .. } => (input, false),
+            State::AwaitHello { input, time } => {
+                time.set(intake, now);
+                (input, false)
+            }
             State::Open { input, open } => (input, open.is_full()),
             State::Closing { .. } | State::Finished => return,
         };
@@ -332,12 +342,14 @@ impl Stream {
             .arriving
             .map(|arriving| (arriving.place, arriving.stretch));
         if before != place.map(|place| (place, stretch)) {
-            let deadline = now + limits::MESSAGE_TIMEOUT;
             input.arriving = place.map(|place| Arriving {
                 place,
                 stretch,
-                deadline,
+                time: Countdown::new(limits::MESSAGE_TIMEOUT, now),
             });
+        }
+        if let Some(arriving) = &mut input.arriving {
+            arriving.time.set(intake, now);
         }
     }
 

@@ -81,6 +81,10 @@ pub const USERS_PAGE_MAX: usize = 256;
 /// while it reads the store or waits for its sync. There are few operators.
 pub const ADMIN_CALLS_AT_ONCE_MAX: usize = 2;
 
+/// Registrations at a time of peers that hand in a BLOB, all connections together: each holds a
+/// thread while it waits for its sync. Most find that there is nothing to do.
+pub const REGISTRATIONS_AT_ONCE_MAX: usize = 1;
+
 /// Rows of one step of a listing for an operator: with the longest texts 256 KiB, as much as a stream's
 /// outbox holds. Between two steps the operator's client has to take what was sent.
 pub const ADMIN_PAGE_MAX_ROWS: usize = 64;

@@ -158,5 +158,10 @@ pub const CONNECTION_SCANS_MAX: usize = 1;
 /// The same for the connections of one address.
 pub const ADDRESS_SCANS_MAX: usize = 1;
 
+/// How many times these two shares of an address loopback has, as with rates: all visitors of an
+/// onion service come from there, and are no single home. Others may then wait for 30 short reads at
+/// a time, which take a few hundredths of a second.
+pub const LOOPBACK_SHARE_FACTOR: usize = super::RATE_LOOPBACK_FACTOR as usize;
+
 /// Free space under which submissions are turned away (configuration `store.free_space_floor`).
 pub const FREE_SPACE_FLOOR_BYTES: u64 = 1 << 30;

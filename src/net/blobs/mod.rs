@@ -26,9 +26,9 @@ use super::room::{PageSize, StreamRoom, Underway};
 use super::sight::Sight;
 use crate::base::limits::{
     BLOB_CHUNK_BYTES, BLOB_FEED_MAX, BLOB_PAGE_BYTES, BLOB_QUEUE_MAX_BYTES, RATE_BLOB_ROW_BYTES,
-    RECORD_COST_KEYS, STREAM_PAGES_MAX,
+    RECORD_COST_KEYS, REGISTRATIONS_AT_ONCE_MAX, STREAM_PAGES_MAX,
 };
-use crate::identity::Peer;
+use crate::identity::{Peer, PeerKey};
 use crate::session::{BlobNews, BlobOrder, Event, Ticket};
 use crate::store::{
     BlobClaim, BlobOutcome, BlobReadError, BlobReader, BlobUpload, BlobWriter, Store, StoreError,
@@ -41,8 +41,8 @@ pub(super) struct Depot {
     writer: BlobWriter,
     /// Who registers users.
     newcomers: Arc<dyn Newcomers>,
-    /// One at a time: most of them find that there is nothing to do.
-    registering: Semaphore,
+    /// Few at a time: most of them find that there is nothing to do.
+    registering: Arc<Semaphore>,
     /// Bytes that may be on their way to the writer.
     queue: Arc<Semaphore>,
 }
@@ -53,18 +53,26 @@ impl Depot {
             store,
             writer,
             newcomers,
-            registering: Semaphore::new(1),
+            registering: Arc::new(Semaphore::new(REGISTRATIONS_AT_ONCE_MAX)),
             queue: Arc::new(Semaphore::new(BLOB_QUEUE_MAX_BYTES)),
         }
     }
 
     /// Registers the peer where registration is open: it may hand in a BLOB before anything else.
     async fn register(&self, peer: Peer, from: IpAddr) {
-        let (Peer::Known(peer), Ok(_turn)) = (peer, self.registering.acquire().await) else {
+        let newcomers = Arc::clone(&self.newcomers);
+        let Some(peer) = known(peer).filter(|peer| newcomers.may_register(*peer)) else {
             return;
         };
-        let newcomers = Arc::clone(&self.newcomers);
-        if let Err(error) = spawn_blocking(move || newcomers.register(peer, from)).await {
+        let Ok(turn) = Arc::clone(&self.registering).acquire_owned().await else {
+            return;
+        };
+        let work = spawn_blocking(move || {
+            // Here, not in the future, so that a dropped stream does not lend the turn twice.
+            let _turn = turn;
+            newcomers.register(peer, from);
+        });
+        if let Err(error) = work.await {
             tracing::error!(%error, "a registration panicked");
         }
     }
@@ -369,13 +377,16 @@ impl Job {
         self.tell(BlobNews::NotSent(result)).await.ok();
     }
 
-    async fn handed_out(&self, hash: BlobHash) -> Result<(), NotSent> {
+    /// Whether the peer may read BLOBs at this moment.
+    async fn may_read(&self) -> Result<(), NotSent> {
         self.sight.refresh().await;
         let reader = self.sight.requester.reader(None, None);
-        self.sight
-            .settings
-            .reads_blobs(&reader)
-            .map_err(NotSent::Refused)?;
+        let settings = &self.sight.settings;
+        settings.reads_blobs(&reader).map_err(NotSent::Refused)
+    }
+
+    async fn handed_out(&self, hash: BlobHash) -> Result<(), NotSent> {
+        self.may_read().await?;
         let mut blob = self.found(hash).await?;
         let data_bytes = blob.left_bytes();
         self.tell(BlobNews::Found { data_bytes }).await?;
@@ -396,6 +407,8 @@ impl Job {
             // bounds its reader is the toll.
             let (next, page) = self.sight.read(Lane::Short, work).await?;
             blob = next;
+            // Once more: a large one takes long, and much may have changed since its head was sent.
+            self.may_read().await?;
             let ticket = self.ticket;
             let data = page?;
             let page = Some(room.of(data.len()));
@@ -418,6 +431,13 @@ impl Job {
         found
             .map_err(BlobReadError::from)?
             .ok_or(NotSent::Refused(ResultCode::NotFound))
+    }
+}
+
+const fn known(peer: Peer) -> Option<PeerKey> {
+    match peer {
+        Peer::Known(key) => Some(key),
+        Peer::Anonymous => None,
     }
 }
 

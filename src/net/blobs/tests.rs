@@ -1,11 +1,13 @@
 //! BLOBs of a driven stream, with a store behind it.
 
 use super::*;
+use crate::net::probing::Answers;
 use crate::net::room::Room;
 use crate::net::stream::testing::Driven;
 use crate::net::testing::{Behind, soon};
-use crate::policy::{Limit, RateRules};
-use crate::wire::{ClientMessage, ServerMessage};
+use crate::policy::testing::{Person, rules};
+use crate::policy::{BlobAccess, BlobRules, Limit, RateRules, Rules};
+use crate::wire::{ClientMessage, Redeem, ServerMessage};
 use std::sync::atomic::Ordering;
 
 const LENGTH: usize = 64 * BLOB_CHUNK_BYTES + 1;
@@ -61,6 +63,110 @@ async fn a_blob_that_is_removed_while_it_is_sent_breaks_the_stream_off() {
     soon(driven.peer.was_reset()).await;
     let sent_bytes = driven.peer.unread_bytes();
     assert!(sent_bytes < LENGTH, "{sent_bytes}");
+}
+
+#[tokio::test]
+async fn a_blob_that_its_reader_may_not_read_any_more_breaks_the_stream_off() {
+    let for_users = BlobRules {
+        read: BlobAccess::Users,
+        ..rules().blobs
+    };
+    for blobs in [BlobRules::OFF, for_users] {
+        let behind = Behind::new();
+        let hash = store(&behind, &data()).await;
+        let mut driven = Driven::greeted(&behind).await;
+        driven.peer.allow(100);
+        driven.peer.send(&get(hash));
+        let head = driven.peer.next().await;
+        assert!(
+            matches!(head, Some(ServerMessage::BlobResult { .. })),
+            "{head:?}"
+        );
+        behind.settings.rules.swap(Rules { blobs, ..rules() });
+        driven.peer.allow(usize::MAX);
+        soon(driven.peer.was_reset()).await;
+        let sent_bytes = driven.peer.unread_bytes();
+        assert!(sent_bytes < LENGTH, "{sent_bytes}");
+    }
+}
+
+/// Registers peers whose registration it lets a test hold up.
+struct Registrar {
+    is_open: bool,
+    began: tokio::sync::mpsc::UnboundedSender<()>,
+    go_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Newcomers for Registrar {
+    fn greeted(&self, _: PeerKey, _: IpAddr) {}
+
+    fn may_register(&self, _: PeerKey) -> bool {
+        self.is_open
+    }
+
+    fn register(&self, _: PeerKey, _: IpAddr) {
+        self.began.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().ok();
+    }
+
+    fn redeem(&self, _: PeerKey, _: Redeem, _: Answers) {}
+}
+
+/// A depot whose registrar tells when it begins, and goes on when it is told.
+fn depot_with(
+    behind: &Behind,
+    is_open: bool,
+) -> (
+    Depot,
+    tokio::sync::mpsc::UnboundedReceiver<()>,
+    std::sync::mpsc::Sender<()>,
+) {
+    let (began, begun) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, told) = std::sync::mpsc::channel();
+    let registrar = Registrar {
+        is_open,
+        began,
+        go_on: std::sync::Mutex::new(told),
+    };
+    let writer = behind.depot().writer.clone();
+    let depot = Depot::new(behind.store.clone(), writer, Arc::new(registrar));
+    (depot, begun, go_on)
+}
+
+fn newcomer() -> (Peer, IpAddr) {
+    let peer = PeerKey::for_tests(Person::Stranger.key());
+    (Peer::Known(peer), IpAddr::from([192, 0, 2, 1]))
+}
+
+#[tokio::test]
+async fn a_registration_whose_stream_is_gone_keeps_its_turn_until_it_is_done() {
+    let behind = Behind::new();
+    let (depot, mut begun, go_on) = depot_with(&behind, true);
+    let (peer, from) = newcomer();
+    tokio::select! {
+        () = depot.register(peer, from) => unreachable!("it is held up"),
+        began = begun.recv() => began.unwrap(),
+    }
+    assert_eq!(
+        depot.registering.available_permits(),
+        REGISTRATIONS_AT_ONCE_MAX - 1
+    );
+    go_on.send(()).unwrap();
+    let all = u32::try_from(REGISTRATIONS_AT_ONCE_MAX).unwrap();
+    drop(soon(depot.registering.acquire_many(all)).await.unwrap());
+    go_on.send(()).unwrap();
+    soon(depot.register(peer, from)).await;
+}
+
+#[tokio::test]
+async fn where_nobody_can_register_nobody_waits_for_a_turn() {
+    let behind = Behind::new();
+    let (depot, ..) = depot_with(&behind, false);
+    let all = u32::try_from(REGISTRATIONS_AT_ONCE_MAX).unwrap();
+    let others = depot.registering.acquire_many(all).await.unwrap();
+    let (peer, from) = newcomer();
+    soon(depot.register(peer, from)).await;
+    drop(others);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{Id, JoinError, JoinSet, spawn_blocking};
 
 use super::requester::Requester;
 use crate::base::limits::ADMIN_CALLS_AT_ONCE_MAX;
@@ -71,8 +71,17 @@ pub(super) struct Orders {
     desk: Desk,
     requester: Arc<Requester>,
     tasks: JoinSet<()>,
+    /// The order that was begun last, with its task.
+    begun: Option<(Id, Begun)>,
     sender: mpsc::Sender<Told>,
     told: mpsc::Receiver<Told>,
+}
+
+/// What was asked for, as far as an answer has to know.
+#[derive(Clone, Copy, Debug)]
+enum Begun {
+    SignIn(Ticket),
+    Call(Ticket),
 }
 
 /// What there is to tell of an order.
@@ -97,6 +106,7 @@ impl Orders {
             desk,
             requester,
             tasks: JoinSet::new(),
+            begun: None,
             sender,
             told,
         }
@@ -104,15 +114,18 @@ impl Orders {
 
     /// Begins to carry out an order.
     pub(super) fn start(&mut self, ticket: Ticket, order: Order) {
-        // The task of the order before has told its last and only has to be collected.
-        while self.tasks.try_join_next().is_some() {}
+        let begun = match &order {
+            Order::SignIn => Begun::SignIn(ticket),
+            Order::Call(_) => Begun::Call(ticket),
+        };
         let task = Task {
             desk: self.desk.clone(),
             requester: Arc::clone(&self.requester),
             sender: self.sender.clone(),
             ticket,
         };
-        self.tasks.spawn(task.run(order));
+        let task = self.tasks.spawn(task.run(order));
+        self.begun = Some((task.id(), begun));
     }
 
     /// Waits for what there is to tell of an order.
@@ -120,11 +133,41 @@ impl Orders {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Told {
-        match self.told.recv().await {
-            Some(told) => told,
-            // We hold a sender ourselves, so the channel never closes.
-            None => std::future::pending().await,
+        loop {
+            tokio::select! {
+                // We hold a sender ourselves, so the channel never closes.
+                Some(told) = self.told.recv() => return told,
+                Some(joined) = self.tasks.join_next() => {
+                    if let Some(told) = self.joined(joined) {
+                        return told;
+                    }
+                }
+                else => std::future::pending().await,
+            }
         }
+    }
+
+    /// Ends everything but a change that was begun, and returns when no task is left.
+    pub(super) async fn shutdown(&mut self) {
+        self.tasks.abort_all();
+        while let Some(joined) = self.tasks.join_next().await {
+            self.joined(joined);
+        }
+    }
+
+    /// A task is over. One that panicked cannot say so itself.
+    fn joined(&mut self, joined: Result<(), JoinError>) -> Option<Told> {
+        let error = joined.err().filter(JoinError::is_panic)?;
+        tracing::error!(%error, "the task of an operator's order panicked");
+        let (_, begun) = self.begun.take_if(|(id, _)| *id == error.id())?;
+        let (ticket, report) = match begun {
+            Begun::SignIn(ticket) => {
+                let failed = (ResultCode::GeneralError, FAILED.to_owned());
+                (ticket, Report::SignedIn(Err(failed)))
+            }
+            Begun::Call(ticket) => (ticket, Report::Reply(failed())),
+        };
+        Some(Told { ticket, report })
     }
 }
 
@@ -212,11 +255,10 @@ impl Task {
 }
 
 fn failed() -> AdminReply {
-    AdminReply::refused(
-        ResultCode::GeneralError,
-        "the order failed; the trace says why",
-    )
+    AdminReply::refused(ResultCode::GeneralError, FAILED)
 }
+
+const FAILED: &str = "the order failed; the trace says why";
 
 #[cfg(test)]
 mod tests;

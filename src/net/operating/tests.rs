@@ -10,6 +10,8 @@ use crate::wire::AdminRow;
 struct Clerk {
     parts: u8,
     is_in_office: AtomicBool,
+    /// Whether the question who is an operator panics.
+    is_confused: AtomicBool,
     calls: AtomicUsize,
     by: Mutex<Vec<PublicKey>>,
 }
@@ -19,6 +21,7 @@ impl Clerk {
         Arc::new(Self {
             parts,
             is_in_office: AtomicBool::new(true),
+            is_confused: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             by: Mutex::default(),
         })
@@ -28,6 +31,8 @@ impl Clerk {
 impl Operator for Clerk {
     fn operator(&self, key: &PublicKey, master: &PublicKey) -> Option<PublicKey> {
         assert_eq!(key, master, "no key schedule says otherwise");
+        let is_confused = self.is_confused.load(Ordering::SeqCst);
+        assert!(!is_confused, "as the test wants");
         let is_operator = *key == Person::Alice.key() && self.is_in_office.load(Ordering::SeqCst);
         is_operator.then_some(*master)
     }
@@ -170,4 +175,27 @@ async fn an_order_that_panics_is_an_error_and_the_next_one_is_carried_out() {
     }
     orders.start(TICKET, call("list"));
     assert_eq!(reply(&mut orders).await.result, ResultCode::Success);
+}
+
+#[tokio::test]
+async fn an_order_whose_task_panics_is_an_error_whatever_it_asks_for() {
+    let behind = Behind::new();
+    let clerk = Clerk::new(1);
+    let mut orders = orders(&behind, Some(Person::Alice), &clerk);
+    for _ in 0..2 {
+        clerk.is_confused.store(true, Ordering::SeqCst);
+        orders.start(TICKET, Order::SignIn);
+        match report(&mut orders).await {
+            Report::SignedIn(Err((result, _))) => assert_eq!(result, ResultCode::GeneralError),
+            other => panic!("{other:?}"),
+        }
+        orders.start(TICKET, call("list"));
+        assert_eq!(reply(&mut orders).await.result, ResultCode::GeneralError);
+        clerk.is_confused.store(false, Ordering::SeqCst);
+        orders.start(TICKET, call("list"));
+        assert_eq!(reply(&mut orders).await.result, ResultCode::Success);
+    }
+    orders.start(TICKET, call("list"));
+    orders.shutdown().await;
+    assert!(orders.tasks.is_empty());
 }

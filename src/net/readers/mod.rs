@@ -23,7 +23,7 @@ use crate::base::limits::{CONNECTION_READERS_MAX, CONNECTION_SCANS_MAX, READERS_
 ///
 /// A connection has a share of its own of either, and so has the address it comes from: however
 /// many streams it reads on, or connections come from one place, they stand in the common queues
-/// with that many only.
+/// with that many only. Loopback is many places: all visitors of an onion service come from there.
 #[derive(Clone, Debug)]
 pub(super) struct Readers {
     pool: Arc<Pool>,
@@ -171,6 +171,8 @@ mod tests {
 
     use super::*;
     use crate::base::limits::SCANNERS_MAX;
+    use crate::net::testing::until;
+    use std::net::Ipv4Addr;
 
     fn ip(number: u8) -> IpAddr {
         IpAddr::from([192, 0, 2, number])
@@ -299,6 +301,33 @@ mod tests {
         }
         while let Some(joined) = tasks.join_next().await {
             joined.unwrap();
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn visitors_from_loopback_are_not_taken_for_one_home() {
+        for (lane, threads) in [(Lane::Short, READERS_MAX), (Lane::Long, SCANNERS_MAX)] {
+            let readers = Readers::new();
+            let (release, blocked) = mpsc::channel::<()>();
+            let blocked = Arc::new(std::sync::Mutex::new(blocked));
+            let running = Arc::new(AtomicUsize::new(0));
+            let mut tasks = tokio::task::JoinSet::new();
+            for _ in 0..threads {
+                let visitor = readers.for_connection(Ipv4Addr::LOCALHOST.into());
+                let (running, blocked) = (Arc::clone(&running), Arc::clone(&blocked));
+                tasks.spawn(async move {
+                    let work = move || {
+                        running.fetch_add(1, Ordering::SeqCst);
+                        blocked.lock().unwrap().recv().ok();
+                    };
+                    visitor.run(lane, work).await.unwrap();
+                });
+            }
+            until(|| running.load(Ordering::SeqCst) == threads).await;
+            drop(release);
+            while let Some(joined) = tasks.join_next().await {
+                joined.unwrap();
+            }
         }
     }
 

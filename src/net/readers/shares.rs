@@ -1,12 +1,13 @@
 //! Shares of the pool: one for each address from which connections come.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
 
-use crate::base::limits::{ADDRESS_READERS_MAX, ADDRESS_SCANS_MAX};
+use crate::base::Network;
+use crate::base::limits::{ADDRESS_READERS_MAX, ADDRESS_SCANS_MAX, LOOPBACK_SHARE_FACTOR};
 
 /// What connections, or addresses, have of the pool.
 #[derive(Debug)]
@@ -20,14 +21,14 @@ pub(super) struct Share {
 /// The shares of all addresses that have a connection.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    shares: Mutex<HashMap<IpAddr, Weak<AddressShare>>>,
+    shares: Mutex<HashMap<Network, Weak<AddressShare>>>,
 }
 
 /// The share of one address; it is forgotten with its last connection.
 #[derive(Debug)]
 pub(super) struct AddressShare {
     pub(super) share: Share,
-    network: IpAddr,
+    network: Network,
     addresses: Arc<Addresses>,
 }
 
@@ -38,18 +39,28 @@ impl Share {
             long: Arc::new(Semaphore::new(long)),
         }
     }
+
+    /// That of the connections that come from `network`.
+    fn of(network: Network) -> Self {
+        let factor = if network.is_loopback() {
+            LOOPBACK_SHARE_FACTOR
+        } else {
+            1
+        };
+        Self::new(factor * ADDRESS_READERS_MAX, factor * ADDRESS_SCANS_MAX)
+    }
 }
 
 impl Addresses {
     /// The share of the address `ip`.
     pub(super) fn share_of(self: &Arc<Self>, ip: IpAddr) -> Arc<AddressShare> {
-        let network = network_of(ip);
+        let network = Network::of(ip);
         let mut shares = self.lock();
         if let Some(share) = shares.get(&network).and_then(Weak::upgrade) {
             return share;
         }
         let share = Arc::new(AddressShare {
-            share: Share::new(ADDRESS_READERS_MAX, ADDRESS_SCANS_MAX),
+            share: Share::of(network),
             network,
             addresses: Arc::clone(self),
         });
@@ -57,7 +68,7 @@ impl Addresses {
         share
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Weak<AddressShare>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Network, Weak<AddressShare>>> {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -70,17 +81,6 @@ impl Drop for AddressShare {
         if shares.get(&self.network).is_some_and(is_ours) {
             shares.remove(&self.network);
         }
-    }
-}
-
-/// Who counts as one: an IPv4 address, and in IPv6 the 64 bits that a home has at the least.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        ip @ IpAddr::V4(_) => ip,
     }
 }
 

@@ -274,7 +274,9 @@ impl Request {
     /// # Errors
     /// [`Stop::Gone`].
     pub(super) async fn place(&self, size: PageSize) -> Result<Place<'_>, Stop> {
-        // In this order: what waits here for its turn must not hold the connection's room.
+        // In this order: what waits here for its turn must not hold the connection's room, and what
+        // waits for much of that not all places of the stream.
+        let _turn = self.room.turn(size).await;
         let word = self.word().await?;
         let page = self.room.page(size).await.ok_or(Stop::Gone)?;
         Ok(Place { word, page })

@@ -1,5 +1,7 @@
 //! Reads of a real store, without a session or a transport around them.
 
+use futures_util::FutureExt;
+
 use super::super::room::Room;
 use super::super::testing::{Behind, kind, records, soon, until};
 use super::*;
@@ -444,6 +446,44 @@ async fn reads_that_are_not_fetched_hold_no_more_pages_than_their_bound() {
         }
     }
     assert_eq!(found, 20 * 2_000);
+}
+
+#[tokio::test]
+async fn reads_that_wait_for_large_records_keep_no_other_read_of_their_stream_waiting() {
+    let behind = Arc::new(Behind::new());
+    let small = records(1, 10);
+    behind.put(&small);
+    let room = Room::with_output(1);
+    // Somebody has all that there is for large ones, and does not read.
+    let held = room.for_stream().page(PageSize::Large).await.unwrap();
+    let mut reads = Reads::new(&behind, 1_000);
+    reads.requests.room = room.for_stream();
+    let waits = [PageSize::Large, PageSize::Ordinary].map(|size| {
+        let request = Request {
+            source: behind.source(1_000),
+            sight: Arc::new(behind.sight(None)),
+            ticket: Ticket::for_tests(1_000),
+            sender: reads.requests.sender.clone(),
+            room: reads.requests.room.clone(),
+        };
+        (request, size)
+    });
+    let mut waits: Vec<_> = waits
+        .iter()
+        .map(|(request, size)| Box::pin(request.place(*size)))
+        .collect();
+    for wait in &mut waits {
+        assert!(wait.now_or_never().is_none());
+    }
+    for request in [get(ids(&small)), query(0)] {
+        reads.start(&request);
+        let (found, result) = reads.all().await;
+        assert_eq!((ids(&found), result), (ids(&small), ResultCode::Success));
+    }
+    drop(held);
+    for wait in waits {
+        assert!(soon(wait).await.is_ok());
+    }
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use super::toll::Toll;
 use crate::base::Role;
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
 use crate::identity::Peer;
-use crate::session::{self, Action, BlobOrder, Event, Excess, Limit, Ticket, Verdict};
+use crate::session::{self, Action, BlobOrder, Event, Excess, Intake, Limit, Ticket, Verdict};
 use crate::wire::{InfoReply, ResultCode};
 
 /// One stream: its transport, its session, and what it has under way.
@@ -103,6 +103,8 @@ struct Driver<R, W> {
     informing: Option<Informing>,
     ended: Pin<Box<dyn Future<Output = Result<(), Broken>> + Send>>,
     hears: Hears,
+    /// What the session knows of [`intake`](Self::intake).
+    told_intake: Intake,
     parting: Option<Parting>,
 }
 
@@ -151,20 +153,7 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
     /// Drives the stream to its end. Whatever it had under way is ended with it; submissions that
     /// were handed over are still stored.
     pub(super) async fn drive(self) -> StreamEnd {
-        let ended = Box::pin(self.writer.ended());
-        let mut driver = Driver {
-            outbox: Outbox::new(&self.room),
-            stream: self,
-            inbox: VecDeque::new(),
-            events: VecDeque::new(),
-            replies: 0,
-            rests_until: None,
-            infos: VecDeque::new(),
-            informing: None,
-            ended,
-            hears: Hears::Bytes,
-            parting: None,
-        };
+        let mut driver = Driver::new(self);
         let end = driver.run().await;
         if end == StreamEnd::Broken(Broken::Stalled) {
             // Otherwise what it has taken would look like all there is.
@@ -172,11 +161,29 @@ impl<R: LinkReader, W: LinkWriter> Stream<R, W> {
         }
         driver.stream.requests.shutdown().await;
         driver.stream.blobs.shutdown().await;
+        driver.stream.orders.shutdown().await;
         end
     }
 }
 
 impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
+    fn new(stream: Stream<R, W>) -> Self {
+        Self {
+            outbox: Outbox::new(&stream.room),
+            ended: Box::pin(stream.writer.ended()),
+            stream,
+            inbox: VecDeque::new(),
+            events: VecDeque::new(),
+            replies: 0,
+            rests_until: None,
+            infos: VecDeque::new(),
+            informing: None,
+            hears: Hears::Bytes,
+            told_intake: Intake::Reads,
+            parting: None,
+        }
+    }
+
     async fn run(&mut self) -> StreamEnd {
         let mut chunks: [Bytes; STREAM_READ_CHUNKS_MAX] = Default::default();
         loop {
@@ -296,7 +303,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
     }
 
     /// Hands over what was read and answers INFO, one at a time, as long as the session wants it and its answers
-    /// have room.
+    /// have room. Then says whether more is read.
     fn feed(&mut self) {
         while self.parting.is_none() && self.wants_bytes() {
             let Some(chunk) = self.inbox.front_mut() else {
@@ -333,6 +340,11 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             self.hears = Hears::Nothing;
             self.tell(Event::PeerFinished);
         }
+        let intake = self.intake();
+        if intake != self.told_intake && self.parting.is_none() {
+            self.told_intake = intake;
+            self.tell(Event::Intake(intake));
+        }
     }
 
     /// Whether the transport is to be read: only when all that was read before is digested.
@@ -341,6 +353,16 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
             && self.rests_until.is_none()
             && self.inbox.is_empty()
             && self.wants_bytes()
+    }
+
+    fn intake(&self) -> Intake {
+        if self.may_read() {
+            Intake::Reads
+        } else if self.outbox.has_room() {
+            Intake::Rests
+        } else {
+            Intake::Blocked
+        }
     }
 
     fn wants_bytes(&self) -> bool {

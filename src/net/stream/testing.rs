@@ -29,37 +29,7 @@ impl Driven {
 
     /// A stream of a connection that has `room`.
     pub(in crate::net) fn with_room(behind: &Behind, opened: Instant, room: &Room) -> Self {
-        let (reader, writer, peer) = link();
-        let control = Control::new();
-        let requester = behind.requester(None);
-        let connection = session::Connection::new(Peer::Anonymous, Arc::clone(&behind.settings));
-        let room = room.for_stream();
-        let stream: Stream<MemoryReader, MemoryWriter> = Stream {
-            reader,
-            writer,
-            session: session::Stream::new(Arc::new(connection), opened),
-            requests: Requests::new(Some(behind.source(1_000)), room.clone()),
-            submissions: Submissions::new(
-                1,
-                Arc::clone(&behind.ingest) as Arc<_>,
-                Budget::new(),
-                Arc::clone(&requester),
-                Arc::clone(&behind.settings),
-            ),
-            asks: Asks::new(),
-            orders: Orders::new(Desk::new(None), Arc::clone(&requester)),
-            blobs: Blobs::new(Some(behind.depot()), behind.sight(None), &room),
-            room,
-            signals: control.watch(),
-            context: Context {
-                arrival: behind.arrival(),
-                toll: behind.toll(None),
-                requester,
-                info: behind.services().info,
-                probing: behind.services().probing,
-                newcomers: Arc::clone(&behind.ingest) as Arc<_>,
-            },
-        };
+        let (stream, peer, control) = stream(behind, opened, room);
         Self {
             peer,
             driver: tokio::spawn(stream.drive()),
@@ -97,4 +67,44 @@ impl Driven {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// A stream that nobody drives yet, its peer, and what controls it.
+pub(super) fn stream(
+    behind: &Behind,
+    opened: Instant,
+    room: &Room,
+) -> (Stream<MemoryReader, MemoryWriter>, MemoryPeer, Control) {
+    let (reader, writer, peer) = link();
+    let control = Control::new();
+    let requester = behind.requester(None);
+    let connection = session::Connection::new(Peer::Anonymous, Arc::clone(&behind.settings));
+    let room = room.for_stream();
+    let stream = Stream {
+        reader,
+        writer,
+        session: session::Stream::new(Arc::new(connection), opened),
+        requests: Requests::new(Some(behind.source(1_000)), room.clone()),
+        submissions: Submissions::new(
+            1,
+            Arc::clone(&behind.ingest) as Arc<_>,
+            Budget::new(),
+            Arc::clone(&requester),
+            Arc::clone(&behind.settings),
+        ),
+        asks: Asks::new(),
+        orders: Orders::new(Desk::new(None), Arc::clone(&requester)),
+        blobs: Blobs::new(Some(behind.depot()), behind.sight(None), &room),
+        room,
+        signals: control.watch(),
+        context: Context {
+            arrival: behind.arrival(),
+            toll: behind.toll(None),
+            requester,
+            info: behind.services().info,
+            probing: behind.services().probing,
+            newcomers: Arc::clone(&behind.ingest) as Arc<_>,
+        },
+    };
+    (stream, peer, control)
 }

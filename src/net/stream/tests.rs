@@ -2,12 +2,12 @@
 
 use super::super::room::{PageSize, Room};
 use super::super::testing::{Behind, ID, hello, records, soon, until};
-use super::testing::Driven;
+use super::testing::{Driven, stream};
 use super::*;
 use crate::base::RoleSet;
 use crate::base::limits::{
-    CONNECTION_PAGES_MAX_BYTES, HELLO_TIMEOUT, KNOWN_STREAMS_MAX, RECORD_MAX_BYTES,
-    STREAM_OUTBOX_BYTES,
+    CONNECTION_PAGES_MAX_BYTES, HELLO_TIMEOUT, KNOWN_STREAMS_MAX, MESSAGE_TIMEOUT,
+    RECORD_MAX_BYTES, STREAM_OUTBOX_BYTES, STREAM_QUERIES_MAX,
 };
 use crate::policy::{Limit, RateRules};
 use crate::wire::{ClientMessage, Filter, FilterBuilder, Reference, ServerMessage, Timestamp};
@@ -277,6 +277,43 @@ async fn a_peer_that_sends_too_much_is_not_read_for_a_while_and_loses_nothing() 
     }
     let delayed = &behind.admission.rates.counters().of(Limit::Bytes).delayed;
     assert!(delayed.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn the_time_of_half_a_message_stands_still_while_the_driver_does_not_read() {
+    let behind = Behind::new();
+    let (stream, _peer, _control) = stream(&behind, Instant::now(), &Room::for_tests());
+    let mut driver = Driver::new(stream);
+    let half = query().encode().slice(..5);
+    driver.read([hello().encode(), half].into_iter());
+    driver.feed();
+    let left = |driver: &mut Driver<_, _>| {
+        driver.feed();
+        let deadline = driver.stream.session.next_deadline();
+        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    };
+    assert!(left(&mut driver).is_some_and(|left| left <= MESSAGE_TIMEOUT));
+    driver
+        .outbox
+        .push(Bytes::from_static(&[0; STREAM_OUTBOX_BYTES]));
+    let peers = left(&mut driver);
+    assert!(peers > Some(MESSAGE_TIMEOUT), "it does not take what waits");
+    driver.outbox.front().fill(Bytes::new());
+    driver.outbox.written();
+    assert!(left(&mut driver).is_some_and(|left| left <= MESSAGE_TIMEOUT));
+    driver.rest(Duration::from_secs(1));
+    assert_eq!(left(&mut driver), None, "too much came");
+    driver.rests_until = None;
+    assert!(left(&mut driver).is_some());
+    let again = driver.stream.context.sight(None, None);
+    for ticket in 0..2 * STREAM_QUERIES_MAX {
+        let ticket = Ticket::for_tests(u64::try_from(ticket).unwrap());
+        let request = session::ReadRequest::Get(Vec::new());
+        driver.stream.requests.start(ticket, request, again.clone());
+    }
+    assert_eq!(left(&mut driver), None, "too many reads come to their end");
+    driver.stream.requests.shutdown().await;
+    assert!(left(&mut driver).is_some());
 }
 
 /// No time at all in which a peer has to take something.

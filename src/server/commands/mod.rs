@@ -146,5 +146,7 @@ fn end_at_once() -> ! {
     unreachable!("a process can kill itself: {killed:?}")
 }
 
-/// Threads that block: the readers of the store, the orders of operators, the steps of start and end.
-const BLOCKING_THREADS_MAX: usize = limits::READERS_MAX + limits::ADMIN_CALLS_AT_ONCE_MAX + 4;
+/// Threads that block: the readers of the store, the orders of operators, the registrations of those
+/// who hand in a BLOB, the steps of start and end.
+const BLOCKING_THREADS_MAX: usize =
+    limits::READERS_MAX + limits::ADMIN_CALLS_AT_ONCE_MAX + limits::REGISTRATIONS_AT_ONCE_MAX + 4;

@@ -168,6 +168,10 @@ impl net::Newcomers for Newcomers {
         self.queue(Job::Register(*peer.key(), from)).ok();
     }
 
+    fn may_register(&self, peer: PeerKey) -> bool {
+        self.registrar.users.may_register(peer.key())
+    }
+
     fn register(&self, peer: PeerKey, from: IpAddr) {
         self.registrar.register(peer.key(), from);
     }

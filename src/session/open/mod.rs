@@ -415,11 +415,7 @@ impl Open {
         }
         let excess = Excess::Uploads;
         connection.note(excess);
-        blobs::answer(hash, excess.result(), output);
-        if data_bytes > limits::BLOB_DISCARD_MAX_BYTES {
-            return Next::Deaf;
-        }
-        Next::Go
+        refuse_blob(hash, data_bytes, excess.result(), output)
     }
 
     fn binding(&self) -> (Option<Role>, Option<u32>) {
@@ -472,6 +468,17 @@ fn unrecognized() -> Next {
 
 fn close_query(id: QueryId, result: ResultCode, output: &mut Output) {
     output.send(&ServerMessage::QueryClosed { id, result });
+}
+
+/// Answers a BLOB that is not even asked about. Where too many data follow to be thrown away,
+/// nothing more is read.
+fn refuse_blob(hash: BlobHash, data_bytes: u64, result: ResultCode, output: &mut Output) -> Next {
+    blobs::answer(hash, result, output);
+    if data_bytes > limits::BLOB_DISCARD_MAX_BYTES {
+        Next::Deaf
+    } else {
+        Next::Go
+    }
 }
 
 pub(super) fn submission_result(result: ResultCode, id_prefix: [u8; 32], output: &mut Output) {

@@ -1,13 +1,13 @@
 //! An operator's stream: signing in, and one order after the other.
 
 use super::extensions::refuse;
-use super::{Next, Open, Stance, close_query, submission_result};
+use super::{Next, Open, Stance, close_query, refuse_blob, submission_result};
 use crate::session::connection::Connection;
 use crate::session::event::{Action, Order, Report, Ticket};
 use crate::session::fault::Fault;
 use crate::session::output::Output;
 use crate::wire::{
-    AdminCall, AdminReply, Body as _, BodyRefusal, ClientMessage, ExtensionRequest, Info,
+    AdminCall, AdminReply, BlobHash, Body as _, BodyRefusal, ClientMessage, ExtensionRequest, Info,
     ResultCode, RoleOpen, RoleStatus, ServerMessage, StreamRole,
 };
 
@@ -142,11 +142,9 @@ pub(super) fn refuse_records(
             data_bytes: 0,
             hash: *hash,
         }),
-        ClientMessage::BlobSubmission { hash, .. } => {
-            output.send(&ServerMessage::BlobSubmissionResult {
-                result,
-                hash: *hash,
-            });
+        ClientMessage::BlobSubmission { hash, data_bytes } => {
+            let hash = BlobHash::from_bytes(*hash);
+            return Some(refuse_blob(hash, *data_bytes, result, output));
         }
         ClientMessage::Extension(request) => {
             if matches!(request.kind, RoleOpen::KIND | Info::KIND | AdminCall::KIND) {

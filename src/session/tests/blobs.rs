@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::limits;
 use crate::policy::Limit;
-use crate::session::{BlobOrder, Excess};
+use crate::session::{BlobOrder, Excess, Intake};
 use crate::wire::BlobHash;
 
 const HASH: [u8; 32] = [3; 32];
@@ -320,6 +320,23 @@ fn a_blob_may_take_as_long_as_it_needs_if_its_data_keep_coming() {
         said[1..],
         [result(ResultCode::Invalid), STOP_READING, FINISH]
     );
+}
+
+#[test]
+fn a_piece_of_a_blob_has_all_its_time_however_long_the_one_before_is_not_read_on() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    talk.taken_blob(2 * limits::BLOB_PROGRESS_BYTES);
+    let second = std::time::Duration::from_secs(1);
+    for _ in 0..limits::BLOB_PROGRESS_BYTES / u64::try_from(limits::STREAM_READ_BYTES).unwrap() {
+        talk.now += second;
+        talk.tell(Event::Intake(Intake::Rests));
+        talk.now += limits::MESSAGE_TIMEOUT;
+        assert_eq!(talk.stream.next_deadline(), None);
+        talk.tell(Event::Intake(Intake::Reads));
+        assert_eq!(talk.bytes(vec![0; limits::STREAM_READ_BYTES]).len(), 1);
+    }
+    let deadline = talk.now + limits::MESSAGE_TIMEOUT;
+    assert_eq!(talk.stream.next_deadline(), Some(deadline));
 }
 
 #[test]

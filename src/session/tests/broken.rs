@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::limits;
+use crate::session::Intake;
 use crate::wire::{Body, ExtensionRequest, Info, RoleOpen, StreamRole};
 
 /// One of every message that is answered without the help of the driver, and some that need it.
@@ -264,6 +265,81 @@ fn while_the_stream_is_held_back_no_message_runs_out_of_time() {
     });
     let deadline = talk.now + limits::MESSAGE_TIMEOUT;
     assert_eq!(talk.stream.next_deadline(), Some(deadline));
+}
+
+#[test]
+fn the_time_of_a_message_stands_still_while_nothing_is_read_and_goes_on_from_there() {
+    let submission = submission(records(1)[0].bytes()).encode();
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    talk.bytes(submission.slice(..40));
+    let minute = std::time::Duration::from_secs(60);
+    talk.now += minute;
+    assert_eq!(talk.tell(Event::Intake(Intake::Rests)), []);
+    talk.now += limits::MESSAGE_TIMEOUT;
+    assert_eq!(talk.stream.next_deadline(), None);
+    assert_eq!(talk.tell(Event::Deadline), [], "it is not over");
+    // What was read before and is handed over now begins nothing anew.
+    assert_eq!(talk.bytes(submission.slice(40..50)), []);
+    assert_eq!(talk.stream.next_deadline(), None);
+    talk.tell(Event::Intake(Intake::Reads));
+    let deadline = talk.now + limits::MESSAGE_TIMEOUT - minute;
+    assert_eq!(talk.stream.next_deadline(), Some(deadline));
+    talk.now = deadline;
+    let said = talk.tell(Event::Deadline);
+    assert_eq!(said[1..], [STOP_READING, FINISH]);
+}
+
+#[test]
+fn a_message_that_begins_while_nothing_is_read_has_all_its_time_later() {
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    talk.tell(Event::Intake(Intake::Rests));
+    talk.bytes(unsubscribe(1).encode().slice(..4));
+    talk.now += limits::MESSAGE_TIMEOUT;
+    assert_eq!(talk.stream.next_deadline(), None);
+    talk.tell(Event::Intake(Intake::Reads));
+    let deadline = talk.now + limits::MESSAGE_TIMEOUT;
+    assert_eq!(talk.stream.next_deadline(), Some(deadline));
+}
+
+#[test]
+fn a_peer_that_takes_nothing_keeps_half_a_message_here_so_long_and_no_longer() {
+    let submission = submission(records(1)[0].bytes()).encode();
+    let mut talk = Talk::greeted(&anonymous(settings()));
+    talk.bytes(submission.slice(..40));
+    let deadline = talk.now + limits::MESSAGE_TIMEOUT + limits::STALLED_TIMEOUT;
+    // Over and over it takes a little, so that a moment long something is read.
+    let quarter = limits::STALLED_TIMEOUT / 4;
+    for _ in 0..3 {
+        talk.tell(Event::Intake(Intake::Blocked));
+        assert_eq!(talk.stream.next_deadline(), Some(deadline));
+        talk.now += quarter;
+        talk.tell(Event::Intake(Intake::Reads));
+        talk.bytes(Bytes::new());
+    }
+    talk.tell(Event::Intake(Intake::Blocked));
+    assert_eq!(talk.stream.next_deadline(), Some(deadline));
+    talk.now += quarter + limits::MESSAGE_TIMEOUT / 2;
+    assert_eq!(talk.tell(Event::Deadline), [], "not yet");
+    assert_eq!(talk.stream.next_deadline(), Some(deadline));
+    talk.tell(Event::Intake(Intake::Reads));
+    assert_eq!(talk.stream.next_deadline(), Some(deadline));
+    talk.now = deadline;
+    let said = talk.tell(Event::Deadline);
+    assert_eq!(said[1..], [STOP_READING, FINISH]);
+}
+
+#[test]
+fn a_peer_has_its_time_for_hello_while_it_is_read() {
+    let mut talk = Talk::new(&anonymous(settings()));
+    let deadline = talk.stream.next_deadline().unwrap();
+    talk.tell(Event::Intake(Intake::Rests));
+    let hour = std::time::Duration::from_secs(3_600);
+    talk.now += hour;
+    assert_eq!(talk.tell(Event::Deadline), []);
+    talk.tell(Event::Intake(Intake::Reads));
+    assert_eq!(talk.stream.next_deadline(), Some(deadline + hour));
+    talk.now += limits::HELLO_TIMEOUT;
+    assert_eq!(talk.tell(Event::Deadline), thrown_out());
 }
 
 /// Checks what must hold of everything a stream says, whatever it is told.

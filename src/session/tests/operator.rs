@@ -2,7 +2,7 @@
 
 use super::asks::probe;
 use super::*;
-use crate::base::Role;
+use crate::base::{Role, limits};
 use crate::session::{Order, Report};
 use crate::wire::{
     AdminCall, AdminReply, AdminRow, Body as _, BodyRefusal, ExtensionReply, Info, InfoReply,
@@ -174,6 +174,26 @@ fn an_operators_stream_carries_no_records() {
     assert_eq!(reply.kind, ProbeStatus::KIND);
     let refusal = BodyRefusal::decode(&reply.body).unwrap();
     assert_eq!(refusal.result, refused);
+}
+
+#[test]
+fn an_operators_stream_is_read_on_behind_a_blob_only_where_few_data_follow() {
+    let hash = [7; 32];
+    let result = ResultCode::Unauthorized;
+    let refused = Said::Message(ServerMessage::BlobSubmissionResult { result, hash });
+    let head = |data_bytes| ClientMessage::BlobSubmission { hash, data_bytes };
+
+    let mut talk = Talk::greeted(&known(settings()));
+    let mut operator = signed_in(&mut talk);
+    let said = operator.talk.send(&head(3));
+    assert_eq!(said, std::slice::from_ref(&refused));
+    assert_eq!(operator.talk.bytes(vec![1; 3]), [], "they are thrown away");
+    order(&mut operator);
+
+    let mut talk = Talk::greeted(&known(settings()));
+    signed_in(&mut talk);
+    let said = talk.send(&head(limits::BLOB_DISCARD_MAX_BYTES + 1));
+    assert_eq!(said, [refused, STOP_READING, FINISH]);
 }
 
 #[test]

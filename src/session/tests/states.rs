@@ -4,7 +4,7 @@ use super::asks::{probe, result, status};
 use super::operator::{order, reply, signed_in};
 use super::*;
 use crate::base::limits;
-use crate::session::{Answer, Report};
+use crate::session::{Answer, Intake, Report};
 use crate::wire::{Body as _, BodyRefusal, ProbeCode, ProbeOutcome};
 
 /// A stream in some state, and the tickets its driver knows.
@@ -144,6 +144,9 @@ fn events(case: &Case) -> Vec<Event> {
         Event::Bytes(probe().encode(2)),
         Event::Bytes(vec![0xFF; 9].into()),
         Event::Bytes(Bytes::new()),
+        Event::Intake(Intake::Rests),
+        Event::Intake(Intake::Blocked),
+        Event::Intake(Intake::Reads),
         Event::PeerFinished,
         Event::GateMoved,
         Event::Shutdown,
