@@ -80,6 +80,10 @@ pub const ACT_MAX_BYTES: usize = 1 << 20;
 /// of the largest size always fits.
 pub const ACT_RECORDS_MAX_BYTES: usize = 32 << 20;
 
+/// Keys of the index that one act adds or takes out, about: some half a second of the writer's time.
+/// One record always fits.
+pub const ACT_MAX_INDEX_KEYS: usize = 16 * COMMIT_MAX_INDEX_KEYS;
+
 /// Most bytes of a key of the state: the name of a setting, or a key of a person with some room.
 pub const STATE_KEY_MAX_BYTES: usize = 256;
 
