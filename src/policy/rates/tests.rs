@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::limits::RATE_READ_ROWS;
+use crate::base::limits::{RATE_EVICTION_LOOKS_MAX, RATE_READ_ROWS};
 use crate::wire::SecretKey;
 
 /// Ten submissions a second, thirty at once; two connections.
@@ -259,6 +259,27 @@ fn a_flood_of_fresh_addresses_does_not_give_a_busy_one_its_allowance_back() {
     }
     assert!(world.rates.entries() <= RATE_ENTRIES_MAX);
     assert_eq!(world.submissions(&anonymous(HOME), 100), 0);
+}
+
+#[test]
+fn one_request_is_counted_on_one_account_though_room_for_an_own_one_is_found_meanwhile() {
+    let world = World::new();
+    let places = u32::try_from(RATE_ENTRIES_MAX).unwrap();
+    let asker = |number: u32| Asker {
+        address: IpAddr::from(number.to_be_bytes()),
+        ..anonymous(HOME)
+    };
+    // All are busy but one, which is behind those that are looked at first.
+    let idle = u32::try_from(RATE_EVICTION_LOOKS_MAX).unwrap() + 8;
+    for number in 0..places {
+        let units = u32::from(number != idle);
+        let limit = Limit::Submissions;
+        world.rates.spend(limit, &asker(number), units, world.now);
+    }
+    let (first, second) = (asker(places), asker(places + 1));
+    assert_eq!(world.submit(&first), Verdict::Pass, "on the common account");
+    assert_eq!(world.submissions(&first, 100), 30, "on its own");
+    assert_eq!(world.submissions(&second, 100), 29, "on the common one");
 }
 
 proptest! {
