@@ -13,6 +13,10 @@ pub const RATE_STREAMS_PER_SECOND: u32 = 50;
 /// about 50 microseconds of CPU and a place on the disk for good.
 pub const RATE_SUBMISSIONS_PER_SECOND: u32 = 50;
 
+/// Tags of a record that count for as much as one more record: to write a key of the index for each
+/// takes about as long. A record of nothing but tags counts for 512.
+pub const RATE_TAGS_PER_SUBMISSION: usize = 32;
+
 /// Records that one address may submit at once after it was quiet (configuration
 /// `rates.submissions_burst`); a user's 20 000 is what somebody brings who moves in.
 pub const RATE_SUBMISSIONS_BURST: u32 = 5_000;

@@ -210,7 +210,8 @@ impl Rates {
     }
 
     /// Uses `units` of a limit, if they are left; of none of the accounts where they are not left on
-    /// each of them.
+    /// each of them. Where all of an account's allowance is left, even more than that is, and is owed:
+    /// otherwise a request of that many units would never pass.
     pub fn take(
         &self,
         limit: Limit,
@@ -220,6 +221,7 @@ impl Rates {
         now: Instant,
     ) -> Verdict {
         let ticks = self.ticks(now);
+        let debt_max = Ticks::of(RATE_DEBT_MAX);
         let count = self.counters.of(limit);
         let mut books = self.books();
         let meter = books.rules_of(limit, asker);
@@ -228,7 +230,7 @@ impl Rates {
         let uses = books.lines(limit, asker, ticks).map(|line| {
             let line = line?;
             let used = match line.meter {
-                Some(meter) => meter.used(*line.cell, ticks, u64::from(units)),
+                Some(meter) => meter.granted(*line.cell, ticks, u64::from(units), debt_max),
                 None => Some(*line.cell),
             };
             Some((line.cell, used))

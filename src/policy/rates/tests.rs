@@ -327,6 +327,33 @@ fn a_household_registers_so_many_users_in_an_hour_whatever_others_do() {
 }
 
 #[test]
+fn more_than_the_burst_passes_where_nothing_was_used_lately_and_is_made_good() {
+    let mut world = World::new();
+    let asker = stranger(1, HOME);
+    let take = |world: &World, units| {
+        let limit = Limit::Submissions;
+        let rates = &world.rates;
+        rates.take(limit, &asker, units, &world.patience, world.now) == Verdict::Pass
+    };
+    assert!(take(&world, 100), "ten seconds' worth");
+    for _ in 0..7 {
+        assert!(!take(&world, 1));
+        world.pass(1_000);
+    }
+    world.pass(100);
+    assert!(take(&world, 1));
+    assert!(!take(&world, 1));
+    world.pass(2_900);
+    assert!(!take(&world, 31), "a little is missing");
+    world.pass(200);
+    assert!(take(&world, u32::MAX));
+    world.pass(30_000);
+    assert!(!take(&world, 1), "no more is owed than that");
+    world.pass(100);
+    assert!(take(&world, 1));
+}
+
+#[test]
 fn a_read_fits_into_the_smallest_rate() {
     let mut world = World::new();
     world.rates.set(RateRules {
