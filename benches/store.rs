@@ -30,7 +30,7 @@ use mosaicd::{
     store::{Cursor, Entry, PageBudget, Store, StoreOptions, Writer},
     wire::{
         Filter, FilterBuilder, Kind, PublicKey, Record, RecordBuilder, RecordRef, Reference,
-        SecretKey, TagKind, TagsBuilder,
+        SecretKey, TagKind, TagsBuilder, Timestamp,
     },
 };
 use tempfile::TempDir;
@@ -100,6 +100,21 @@ impl Mill {
             bytes[at..at + 8].copy_from_slice(&value);
         }
         Record::parse(Bytes::from(bytes)).expect("only values were changed")
+    }
+
+    /// A record of nothing but tags that no other has.
+    fn full_of_tags(&mut self) -> Record {
+        let author = SecretKey::from_seed([1; 32]);
+        let tags = (0..TAGS_OF_A_FULL_RECORD).fold(TagsBuilder::new(), |tags, _| {
+            let [a, b, c, d, ..] = self.random.next().to_be_bytes();
+            tags.raw(TagKind(0x1000), &[a, b, c, d]).expect("fits")
+        });
+        self.now += 1;
+        RecordBuilder::new(Kind::MICROBLOG_ROOT, author.public())
+            .timestamp(Timestamp::from_nanos(self.now).expect("small"))
+            .tags(tags)
+            .sign(&author)
+            .expect("fits")
     }
 }
 
@@ -228,6 +243,31 @@ fn summary(_: &mut Criterion) {
     );
     acknowledge(&mut bench);
     reopen(bench);
+}
+
+/// What a key of the index costs, from records that have almost nothing else; compaction included.
+fn keys(_: &mut Criterion) {
+    let mut bench = Bench::new();
+    let records: Vec<_> = (0..FULL_RECORDS)
+        .map(|_| bench.mill.full_of_tags())
+        .collect();
+    let (start, start_cpu) = (Instant::now(), cpu());
+    bench.ingest(records);
+    let time = start.elapsed();
+    bench.store.close().expect("a sound store");
+    let busy = cpu() - start_cpu;
+    let keys = bench
+        .store
+        .stats()
+        .expect("a sound store")
+        .counts
+        .index_keys as f64;
+    println!(
+        "records full of tags, {:.0} index keys each: {:.2} us of processor and {:.2} us a key",
+        keys / FULL_RECORDS as f64,
+        micros(busy) / keys,
+        micros(time) / keys,
+    );
 }
 
 /// One record at a time, against a write to a file and its sync.
@@ -442,5 +482,11 @@ const CHUNK: usize = 512;
 /// Records in the store that is searched.
 const STORED: usize = 200_000;
 
-criterion_group!(benches, summary, ingest, query, raw);
+/// Records full of tags that are stored.
+const FULL_RECORDS: usize = 256;
+
+/// Their tags: 64 KiB of them.
+const TAGS_OF_A_FULL_RECORD: usize = 8_000;
+
+criterion_group!(benches, keys, summary, ingest, query, raw);
 criterion_main!(benches);

@@ -8,9 +8,11 @@ use tokio::time::{Instant, sleep};
 
 use super::requester::Requester;
 use super::services::Admission;
-use crate::base::limits::{RATE_INFO_BYTES, RATE_READ_ROWS, RATE_REPLY_BYTES, RECORD_COST_KEYS};
+use crate::base::limits::{
+    RATE_INFO_BYTES, RATE_READ_ROWS, RATE_REPLY_BYTES, RATE_TAGS_PER_SUBMISSION, RECORD_COST_KEYS,
+};
 use crate::session::{Asker, Limit, Patience, Seat, Settings, Verdict};
-use crate::wire::{ResultCode, Timestamp};
+use crate::wire::{RecordRef, ResultCode, Timestamp};
 
 /// What one connection is charged for. Its streams and their requests share it.
 ///
@@ -75,8 +77,16 @@ impl Toll {
         self.spend(Limit::Bytes, RATE_INFO_BYTES)
     }
 
-    /// A record is submitted.
-    pub(super) fn submission(&self) -> Verdict {
+    /// A record is submitted. It counts for more than one where it has many tags, for each of which a key
+    /// is written.
+    pub(super) fn submission(&self, record: RecordRef<'_>) -> Verdict {
+        let more = record.tags().count() / RATE_TAGS_PER_SUBMISSION;
+        let units = u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1);
+        self.take(Limit::Submissions, units)
+    }
+
+    /// A BLOB is handed in.
+    pub(super) fn blob(&self) -> Verdict {
         self.take(Limit::Submissions, 1)
     }
 

@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
-use crate::base::limits::{BAN_WHY_MAX_BYTES, BANS_MAX};
+use crate::base::limits::BANS_MAX;
 use crate::wire::{PublicKey, ResultCode, Timestamp};
 
 /// The bans in force. One for a server, shared by all that ask; it is changed while they do.
@@ -27,7 +27,8 @@ pub struct Ban {
     pub target: BanTarget,
     /// When it ends; `None`: it stays until it is lifted.
     pub until: Option<Timestamp>,
-    /// Why, for the operator. The banned are not told. At most [`BAN_WHY_MAX_BYTES`] are kept.
+    /// Why, for the operator. The banned are not told. As an operator gave it: at most
+    /// [`ADMIN_NOTE_MAX_BYTES`](crate::base::limits::ADMIN_NOTE_MAX_BYTES).
     pub why: String,
 }
 
@@ -126,7 +127,6 @@ impl Bans {
 impl Book {
     fn set(&mut self, mut ban: Ban) -> bool {
         ban.target = ban.target.normal();
-        cut(&mut ban.why);
         let is_new = match &ban.target {
             BanTarget::Range(range) => !self.ranges.contains_key(range),
             BanTarget::Key(key) => !self.keys.contains_key(key),
@@ -255,15 +255,6 @@ fn length(range: &IpNet) -> u8 {
     }
 }
 
-/// Cuts a reason to its bound, between two characters.
-fn cut(why: &mut String) {
-    if why.len() > BAN_WHY_MAX_BYTES {
-        let mut ends = (0..=BAN_WHY_MAX_BYTES).rev();
-        let end = ends.find(|end| why.is_char_boundary(*end));
-        why.truncate(end.unwrap_or(0));
-    }
-}
-
 /// Where the lengths of IPv6 begin.
 const IPV6: u8 = 64;
 
@@ -385,13 +376,12 @@ mod tests {
         let numbered = |number, until| Ban {
             target: BanTarget::Range(range(number)),
             until,
-            why: "x".repeat(2 * BAN_WHY_MAX_BYTES),
+            why: String::new(),
         };
         let bans = Bans::new((0..count).map(|number| numbered(number, None)));
         assert!(!bans.set(numbered(count, None)));
         assert!(bans.set(numbered(0, Some(at(5)))));
         assert_eq!(bans.list().len(), BANS_MAX);
-        assert_eq!(bans.list()[0].why.len(), BAN_WHY_MAX_BYTES);
         assert!(bans.lift(&BanTarget::Range(range(1))));
         assert!(bans.set(numbered(count, None)));
     }

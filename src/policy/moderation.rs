@@ -4,7 +4,7 @@ use super::claims::claims;
 use super::rules::Rules;
 use crate::base::{Role, RoleSet, limits};
 use crate::identity::Standing;
-use crate::wire::{PublicKey, RecordRef};
+use crate::wire::{PublicKey, ReadAccess, RecordRef};
 
 /// What the operator looks at before it is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub enum Moderation {
 /// is open, and what else the record is stored under, changes nothing: what an inbox would have to
 /// hold does not come in by the way of another role, on a listener on which the inbox is shut. A
 /// record that the outbox claims too is not held: an outbox must take and deliver what its users
-/// publish. Private records are not: the operator must not read
-/// them, so there would be nothing to judge them by.
+/// publish. Private records are not, whether or not the role encryption is configured: the operator
+/// must not read them, so there would be nothing to judge them by.
 ///
 /// A stranger is a writer whom the server does not serve, and with whom none of the record's
 /// served recipients has to do: `knows` is asked of each of them, with the writer behind it, until
@@ -40,7 +40,8 @@ pub fn is_held(
     standing: Standing,
     mut knows: impl FnMut(&PublicKey, &PublicKey) -> bool,
 ) -> bool {
-    if rules.moderation == Moderation::Off {
+    let is_private = record.kind().access() != ReadAccess::Everybody;
+    if rules.moderation == Moderation::Off || is_private {
         return false;
     }
     let claimed = claims(rules, configured, record);
@@ -82,7 +83,6 @@ mod tests {
     use super::super::testing::{self, APP, Draft, Person};
     use super::super::{Gate, admit};
     use super::*;
-    use crate::wire::ReadAccess;
 
     fn rules(moderation: Moderation) -> Rules {
         Rules {
@@ -124,6 +124,8 @@ mod tests {
             (all, Person::Stranger, Everybody, false, [false; 3]),
             (all, Person::Stranger, AuthorAndTagged, true, [false; 3]),
             (all, Person::Bob, AuthorOnly, true, [false; 3]),
+            (inbox, Person::Stranger, AuthorAndTagged, true, [false; 3]),
+            (inbox, Person::Stranger, AuthorOnly, true, [false; 3]),
             (
                 &[Role::Application],
                 Person::Stranger,

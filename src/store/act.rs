@@ -143,7 +143,8 @@ pub enum Acted {
     /// Something was not as it was expected; nothing was changed.
     Conflict,
     /// It is more than one act may be, or its records have more bytes than
-    /// [`limits::ACT_RECORDS_MAX_BYTES`]; nothing was changed.
+    /// [`limits::ACT_RECORDS_MAX_BYTES`] or more keys than [`limits::ACT_MAX_INDEX_KEYS`]; nothing was
+    /// changed.
     TooLarge,
     /// The disk has less free space than the floor. Acts that only take away are done even then, and
     /// orders that let no record in while there is half of it.

@@ -6,7 +6,7 @@ use super::{
     act::{Act, ActBody, Acted, Effect, RecordChange, Removal, StateChange, StateSet},
     entry::{Entry, Outcome},
     error::StoreError,
-    stage::{Stage, Staged, StateValues, VouchedNow},
+    stage::{Place, Stage, Staged, StateValues, VouchedNow},
     state::state_key,
     usage,
 };
@@ -18,25 +18,23 @@ use crate::{
 impl Stage<'_> {
     /// Takes an act into the batch, whole or not at all; returns the records that it released, too.
     ///
-    /// Whatever can speak against it is found before the first change.
+    /// Whatever can speak against it is found before the first change. It is within the bounds of
+    /// [`Act::is_bounded`].
     pub(super) fn act(
         &mut self,
         act: Act,
         received: Timestamp,
         vouched_now: &VouchedNow<'_>,
     ) -> Result<(Acted, Vec<Record>), StoreError> {
-        if !act.is_bounded() {
-            return Ok((Acted::TooLarge, Vec::new()));
-        }
         if self.space < act.least_space() {
             return Ok((Acted::NoSpace, Vec::new()));
         }
         let Some(values) = self.expected(&act.state)? else {
             return Ok((Acted::Conflict, Vec::new()));
         };
-        if self.record_bytes(&act.records)? > limits::ACT_RECORDS_MAX_BYTES {
+        let Some(places) = self.places(&act.records)? else {
             return Ok((Acted::TooLarge, Vec::new()));
-        }
+        };
         let seq = self.claim(received)?;
         let index = self.staged.len();
         let sets = act.state.into_iter().map(|change| StateSet {
@@ -59,8 +57,18 @@ impl Stage<'_> {
         });
         self.state.extend(values);
         let (mut effects, mut missing, mut released) = (Vec::new(), Vec::new(), Vec::new());
-        for change in &act.records {
-            let effect = self.change_record(change, (seq, received), &mut released, vouched_now)?;
+        for (change, place) in act.records.iter().zip(places) {
+            let place = match place {
+                Some(place) => self.find_again(place)?,
+                None => None,
+            };
+            let effect = match place {
+                Some(place) => {
+                    let what = (change, place);
+                    self.change_record(what, (seq, received), &mut released, vouched_now)?
+                }
+                None => None,
+            };
             if !matches!(
                 effect,
                 Some(Effect::Released { .. } | Effect::Removed { .. })
@@ -97,32 +105,38 @@ impl Stage<'_> {
         Ok(Some(values))
     }
 
-    /// Bytes of the records that are to be changed, as far as they are here; no more is read once they are
-    /// too many.
-    fn record_bytes(&mut self, changes: &[RecordChange]) -> Result<usize, StoreError> {
-        let mut bytes = 0;
+    /// Where the records are that are to be changed, as far as they are here; `None` where they are more
+    /// than one act may change.
+    fn places(
+        &mut self,
+        changes: &[RecordChange],
+    ) -> Result<Option<Vec<Option<Place>>>, StoreError> {
+        let mut places = Vec::with_capacity(changes.len());
+        let (mut bytes, mut index_keys) = (0, 0);
         for change in changes {
-            if bytes > limits::ACT_RECORDS_MAX_BYTES {
-                break;
-            }
             let found = self.find_id(change.id())?;
-            bytes += found.map_or(0, |place| place.entry().record.bytes().len());
+            if let Some(entry) = found.as_ref().map(Place::entry) {
+                bytes += entry.record.bytes().len();
+                index_keys += changed_keys(change, entry);
+            }
+            if bytes > limits::ACT_RECORDS_MAX_BYTES || index_keys > limits::ACT_MAX_INDEX_KEYS {
+                return Ok(None);
+            }
+            places.push(found);
         }
-        Ok(bytes)
+        Ok(Some(places))
     }
 
-    /// Changes a record for the act at that place; `None` where it is not there to be changed.
+    /// Changes the record at `place` for the act at that other one; `None` where it is not to be
+    /// changed so.
     fn change_record(
         &mut self,
-        change: &RecordChange,
+        (change, place): (&RecordChange, Place),
         (act, received): (Seq, Timestamp),
         released: &mut Vec<Record>,
         vouched_now: &VouchedNow<'_>,
     ) -> Result<Option<Effect>, StoreError> {
         let id = *change.id();
-        let Some(place) = self.find_id(&id)? else {
-            return Ok(None);
-        };
         let known = Arc::clone(place.entry());
         let from = known.seq;
         match *change {
@@ -163,5 +177,19 @@ impl Stage<'_> {
         }
     }
 }
+
+/// About how many keys of the index a change adds or takes out.
+fn changed_keys(change: &RecordChange, entry: &Entry) -> usize {
+    match change {
+        // A held record has few, however many tags it has.
+        RecordChange::Remove { .. } if entry.held => FEW_KEYS,
+        RecordChange::Remove { .. } | RecordChange::Release(_) => {
+            FEW_KEYS + entry.record.view().tags().count()
+        }
+    }
+}
+
+/// Keys of a record besides those of its tags.
+const FEW_KEYS: usize = 8;
 
 const _: () = assert!(limits::ACT_RECORDS_MAX_BYTES >= limits::RECORD_MAX_BYTES);

@@ -46,11 +46,9 @@ pub(super) fn commit(
     for (seq, old) in &replaced {
         let value = encoded(*seq, record_format::encode_gone(old.entry.received, old.by))?;
         batch.put_cf(log, seq.to_be_bytes(), value);
-        let record = old.entry.record.view();
-        let old_keys = db.secret().entry_keys(&record, old.entry.held, *seq);
-        counts.remove(item(&old.entry, &old_keys));
+        counts.remove(item(&old.entry, &old.keys));
         counts.gone += 1;
-        keys.extend(old_keys.into_iter().map(|key| (key, Change::Remove)));
+        keys.extend(old.keys.iter().map(|key| (*key, Change::Remove)));
     }
     for staged in &staged {
         let (seq, value) = match staged {

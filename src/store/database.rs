@@ -9,6 +9,7 @@ use super::{
     error::{Damage, StoreError},
     keys::Secret,
     options::{self, StoreOptions},
+    upgrade,
 };
 use crate::base::Seq;
 
@@ -30,8 +31,12 @@ impl Database {
         }
         let families = options::families(settings)?;
         let db = DB::open_cf_descriptors(&options, path, families)?;
-        let secret = identify(&db)?;
-        Ok(Self { db, secret })
+        let (secret, found) = identify(&db)?;
+        let database = Self { db, secret };
+        if found < SCHEMA {
+            upgrade::upgrade(&database)?;
+        }
+        Ok(database)
     }
 
     pub(super) const fn secret(&self) -> &Secret {
@@ -142,8 +147,8 @@ fn refuse_newer(path: &Path, options: &Options) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads the digest key; gives a new database its identity, and an older one the present schema.
-fn identify(db: &DB) -> Result<Secret, StoreError> {
+/// Reads the digest key and the schema version; gives a new database its identity.
+fn identify(db: &DB) -> Result<(Secret, u32), StoreError> {
     let meta = db
         .cf_handle(options::META)
         .ok_or(Damage::Family(options::META))?;
@@ -151,13 +156,6 @@ fn identify(db: &DB) -> Result<Secret, StoreError> {
         .cf_handle(options::LOG)
         .ok_or(Damage::Family(options::LOG))?;
     let found = schema(db, meta)?;
-    if found.is_some_and(|found| found < SCHEMA) {
-        // Schema 1 lacks the column family `state`, which opening has made. Everything else that it
-        // has means the same.
-        let mut batch = WriteBatch::default();
-        batch.put_cf(meta, SCHEMA_KEY, SCHEMA.to_be_bytes());
-        db.write_opt(batch, &options::synced())?;
-    }
     if found.is_none() {
         let mut entries = db.raw_iterator_cf(log);
         entries.seek_to_first();
@@ -172,7 +170,8 @@ fn identify(db: &DB) -> Result<Secret, StoreError> {
     }
     let secret = db.get_pinned_cf(meta, SECRET_KEY)?;
     let secret = secret.and_then(|bytes| <[u8; 32]>::try_from(&*bytes).ok());
-    Ok(Secret::new(secret.ok_or(Damage::Meta(SECRET_NAME))?))
+    let secret = Secret::new(secret.ok_or(Damage::Meta(SECRET_NAME))?);
+    Ok((secret, found.unwrap_or(SCHEMA)))
 }
 
 /// The schema version of a database; a new one has none yet.
@@ -185,7 +184,7 @@ fn schema(db: &DB, meta: &ColumnFamily) -> Result<Option<u32>, StoreError> {
 }
 
 /// Version of everything this module writes; see docs/STORAGE.md.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 
 const SCHEMA_NAME: &str = "schema";
 const SECRET_NAME: &str = "digest-key";

@@ -41,7 +41,8 @@ pub(super) type Prefix = [u8; PREFIX_BYTES];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Table {
-    /// Everything by time, and by ID. Value: inverted timestamp.
+    /// Everything by time, and by ID. Value: inverted timestamp. The only table besides
+    /// [`Held`](Self::Held) that held records are in.
     Time = 1,
     /// By author, and by author and kind. Value: 5 bytes of the author's digest, 3 of the kind's.
     Author = 2,
@@ -322,22 +323,28 @@ impl Secret {
     }
 
     /// Every key of the record at `seq`, which may be held, sorted, each once.
+    ///
+    /// A held record is found by its ID and among those that are held. It is in no other table: any
+    /// number of them can share an address or a tag, and whoever looks for what may be seen there would
+    /// have to pass over all of them.
     pub(super) fn entry_keys(&self, record: &RecordRef<'_>, held: bool, seq: Seq) -> Vec<IndexKey> {
-        let mut keys = self.record_keys(record, seq);
         if held {
-            // The table of held records is behind all others that a record is in.
-            keys.push(placed_key(Table::Held, seq));
+            let mark = self.kind(&record.kind().to_bytes()).mark;
+            vec![
+                id_key(record, place(mark, seq)),
+                placed_key(Table::Held, seq),
+            ]
+        } else {
+            self.record_keys(record, seq)
         }
-        keys
     }
 
-    /// Every key of the record at `seq` by which it is found, sorted, each once.
+    /// Every key of the record at `seq` that is not held, sorted, each once.
     pub(super) fn record_keys(&self, record: &RecordRef<'_>, seq: Seq) -> Vec<IndexKey> {
         let inverted = !record.timestamp().nanos();
         let kind = record.kind();
         let digest = self.kind(&kind.to_bytes());
         let place = place(digest.mark, seq);
-        let tie = id_tie(&record.id());
         let author = record.author();
         let signer = record.signer();
         let mut keys = Vec::with_capacity(8);
@@ -357,11 +364,7 @@ impl Secret {
                 add(Table::Subkey, self.value(subkey.as_bytes()));
             }
         }
-        keys.push(time_key(Hit {
-            inverted,
-            tie,
-            place,
-        }));
+        keys.push(id_key(record, place));
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -398,6 +401,15 @@ pub(super) fn placed_start(table: Table, before: Option<Seq>) -> IndexKey {
         || join(prefix(table, [0; 8]), 0, 0),
         |before| placed_key(table, before.prev()),
     )
+}
+
+/// The key of a record in [`Table::Time`].
+fn id_key(record: &RecordRef<'_>, place: u64) -> IndexKey {
+    time_key(Hit {
+        inverted: !record.timestamp().nanos(),
+        tie: id_tie(&record.id()),
+        place,
+    })
 }
 
 fn time_key(hit: Hit) -> IndexKey {

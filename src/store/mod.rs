@@ -42,6 +42,7 @@ mod stats;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod usage;
 mod view;
 mod writer;

@@ -10,7 +10,7 @@ use super::{
     entry::{Entry, Kept, Outcome, Vouched},
     error::{Damage, StoreError},
     keys::{Hit, IndexKey, Run, SEQ_MAX, Table},
-    record_format::{self, Header, LogEntry},
+    record_format::{self, LogEntry},
     space::Space,
     usage::{self, Accounts, Charge, Quota},
     view::{Keys, Order, View},
@@ -42,6 +42,7 @@ pub(super) struct Stage<'v> {
     /// Values of the state, by their whole keys, that the acts of this batch set.
     pub(super) state: StateValues,
     accounts: Accounts,
+    /// Keys of the index that are added or taken out.
     pub(super) index_keys: usize,
 }
 
@@ -93,6 +94,8 @@ pub(super) struct StagedRecord {
 /// A record of an earlier batch that an entry of this one replaces or removes.
 pub(super) struct Replaced {
     pub(super) entry: Arc<Entry>,
+    /// What is taken out of the index.
+    pub(super) keys: Vec<IndexKey>,
     pub(super) by: Seq,
 }
 
@@ -411,7 +414,11 @@ impl<'v> Stage<'v> {
                 }
             }
             Place::Stored(entry) => {
-                self.replaced.insert(entry.seq, Replaced { entry, by });
+                let secret = self.view.secret();
+                let keys = secret.entry_keys(&entry.record.view(), entry.held, entry.seq);
+                self.index_keys += keys.len();
+                self.replaced
+                    .insert(entry.seq, Replaced { entry, keys, by });
             }
         }
         Ok(())
@@ -431,19 +438,31 @@ impl<'v> Stage<'v> {
         }
         let window = Hit::of_id(id);
         let run = Run::at(id.timestamp());
-        self.find_record(run, window, |_, record| record.id() == *id)
+        self.find_record(run, window, |record| record.id() == *id)
     }
 
-    /// The live record at an address of a replaceable kind; held ones are not.
+    /// Where a record is that was at `place` before whatever this batch took in since.
+    pub(super) fn find_again(&mut self, place: Place) -> Result<Option<Place>, StoreError> {
+        let id = place.entry().record.id();
+        let is_there = match &place {
+            Place::Staged(index, _) => self.ids.get(&id) == Some(index),
+            Place::Stored(entry) => !self.replaced.contains_key(&entry.seq),
+        };
+        if is_there {
+            Ok(Some(place))
+        } else {
+            self.find_id(&id)
+        }
+    }
+
+    /// The live record at an address of a replaceable kind; held ones are not found by it.
     fn current(&mut self, address: &Address) -> Result<Option<Place>, StoreError> {
         if let Some(index) = self.replaceable.get(address) {
             return Ok(self.staged_at(*index));
         }
         let run = self.view.secret().address_run(address);
         let window = (Hit::FIRST, Hit::LAST);
-        self.find_record(run, window, |header, record| {
-            !header.held && record.address() == *address
-        })
+        self.find_record(run, window, |record| record.address() == *address)
     }
 
     /// Whether an operator removed that ID for good.
@@ -465,7 +484,7 @@ impl<'v> Stage<'v> {
         &mut self,
         run: Run,
         window: (Hit, Hit),
-        is_it: impl Fn(&Header, &RecordRef<'_>) -> bool,
+        is_it: impl Fn(&RecordRef<'_>) -> bool,
     ) -> Result<Option<Place>, StoreError> {
         let replaced = &self.replaced;
         let found = find(
@@ -475,7 +494,7 @@ impl<'v> Stage<'v> {
             window,
             |seq, entry| match entry {
                 LogEntry::Record(header, record)
-                    if !replaced.contains_key(&seq) && is_it(&header, &record) =>
+                    if !replaced.contains_key(&seq) && is_it(&record) =>
                 {
                     Some(record_format::owned(seq, &header, &record).map_err(|_| seq))
                 }

@@ -13,6 +13,10 @@ pub const RATE_STREAMS_PER_SECOND: u32 = 50;
 /// about 50 microseconds of CPU and a place on the disk for good.
 pub const RATE_SUBMISSIONS_PER_SECOND: u32 = 50;
 
+/// Tags of a record that count for as much as one more record: to write a key of the index for each
+/// takes about as long. A record of nothing but tags counts for 512.
+pub const RATE_TAGS_PER_SUBMISSION: usize = 32;
+
 /// Records that one address may submit at once after it was quiet (configuration
 /// `rates.submissions_burst`); a user's 20 000 is what somebody brings who moves in.
 pub const RATE_SUBMISSIONS_BURST: u32 = 5_000;
@@ -44,7 +48,8 @@ pub const ADDRESS_HANDSHAKES_MAX: u32 = 32;
 /// registration is open, everybody can be a user, and a user again.
 pub const RATE_USERS_OF_ADDRESS_FACTOR: u32 = 8;
 
-/// Addresses whose use is counted one by one, and as many keys: about 150 bytes each, 10 MB.
+/// Addresses whose use is counted one by one, as many keys, and as many addresses that registered users:
+/// about 150 bytes each, 30 MB in all.
 pub const RATE_ENTRIES_MAX: usize = 65_536;
 
 /// Entries that are looked at to find one that counts for nothing any more and can make room.
@@ -75,11 +80,9 @@ pub const RATE_READ_ROWS: u32 = 10;
 /// so they leave at 20 MB a second and address, and nobody reads for others by way of BLOBs.
 pub const RATE_BLOB_ROW_BYTES: usize = 1 << 10;
 
-/// Ranges and keys that can be banned: about 200 bytes each, 13 MB.
+/// Ranges and keys that can be banned: about 200 bytes each, and a reason of up to
+/// [`ADMIN_NOTE_MAX_BYTES`](super::ADMIN_NOTE_MAX_BYTES), 30 MB at most.
 pub const BANS_MAX: usize = 65_536;
-
-/// Most bytes of the reason of a ban that are kept.
-pub const BAN_WHY_MAX_BYTES: usize = 1 << 10;
 
 /// Connections from banned addresses that are let in for a moment, to be told that they are, in a
 /// second, all together; the others are turned away without a word.

@@ -30,7 +30,7 @@ pub const COMMIT_QUEUE_MAX_RECORDS: usize = 2_048;
 pub const COMMIT_QUEUE_MAX_BYTES: usize = 16 << 20;
 
 /// Index keys of one commit past which no further record joins it: a record of nothing but tags
-/// has up to 16 383, at about 5 microseconds each.
+/// has up to 16 383, at about 1.5 microseconds each.
 pub const COMMIT_MAX_INDEX_KEYS: usize = 16_384;
 
 /// Memory for blocks of database files that were read.
@@ -79,6 +79,10 @@ pub const ACT_MAX_BYTES: usize = 1 << 20;
 /// Bytes of records that one act changes, which the writer holds in memory all at once. One record
 /// of the largest size always fits.
 pub const ACT_RECORDS_MAX_BYTES: usize = 32 << 20;
+
+/// Keys of the index that one act adds or takes out, about: some half a second of the writer's time.
+/// One record always fits.
+pub const ACT_MAX_INDEX_KEYS: usize = 16 * COMMIT_MAX_INDEX_KEYS;
 
 /// Most bytes of a key of the state: the name of a setting, or a key of a person with some room.
 pub const STATE_KEY_MAX_BYTES: usize = 256;

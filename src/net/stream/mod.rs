@@ -412,7 +412,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
                 record,
                 bound,
                 app,
-            } => match stream.context.toll.submission() {
+            } => match stream.context.toll.submission(record.view()) {
                 Verdict::Pass => stream.submissions.submit(Submission {
                     ticket,
                     record,
@@ -469,7 +469,7 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         let stream = &mut self.stream;
         let toll = &stream.context.toll;
         let (verdict, limit) = match &order {
-            BlobOrder::Submit { .. } => (toll.submission(), Limit::Submissions),
+            BlobOrder::Submit { .. } => (toll.blob(), Limit::Submissions),
             BlobOrder::Get { .. } => (toll.read(), Limit::QueryRows),
             BlobOrder::Data(_) | BlobOrder::End | BlobOrder::Drop => {
                 return stream.blobs.carry_out(ticket, order);

@@ -80,6 +80,21 @@ impl Meter {
         (after.0 <= now.plus(Ticks(self.depth))).then_some(after)
     }
 
+    /// The same, but whoever used nothing lately may use even more than the burst, and owes it then.
+    pub(super) fn granted(
+        self,
+        cell: Cell,
+        now: Ticks,
+        units: u64,
+        debt_max: Ticks,
+    ) -> Option<Cell> {
+        let used = self.used(cell, now, units);
+        used.or_else(|| {
+            cell.is_full(now)
+                .then(|| self.owed(cell, now, units, debt_max))
+        })
+    }
+
     /// The same for units that were used already, whether or not they were left. What is owed is
     /// no more than `debt_max`.
     pub(super) fn owed(self, cell: Cell, now: Ticks, units: u64, debt_max: Ticks) -> Cell {

@@ -210,7 +210,8 @@ impl Rates {
     }
 
     /// Uses `units` of a limit, if they are left; of none of the accounts where they are not left on
-    /// each of them.
+    /// each of them. Where all of an account's allowance is left, even more than that is, and is owed:
+    /// otherwise a request of that many units would never pass.
     pub fn take(
         &self,
         limit: Limit,
@@ -220,23 +221,23 @@ impl Rates {
         now: Instant,
     ) -> Verdict {
         let ticks = self.ticks(now);
+        let debt_max = Ticks::of(RATE_DEBT_MAX);
         let count = self.counters.of(limit);
         let mut books = self.books();
         let meter = books.rules_of(limit, asker);
-        let mut fits = true;
-        let mut after = [Cell::default(); 2];
-        for (line, after) in books.lines(limit, asker, ticks).zip(&mut after) {
-            match line.meter {
-                Some(meter) => match meter.used(*line.cell, ticks, u64::from(units)) {
-                    Some(used) => *after = used,
-                    None => fits = false,
-                },
-                None => *after = *line.cell,
-            }
-        }
-        if fits {
-            for (line, after) in books.lines(limit, asker, ticks).zip(after) {
-                *line.cell = after;
+        // What is written goes where it was read: looked up again, an owner who shared an account could
+        // have found one of its own.
+        let uses = books.lines(limit, asker, ticks).map(|line| {
+            let line = line?;
+            let used = match line.meter {
+                Some(meter) => meter.granted(*line.cell, ticks, u64::from(units), debt_max),
+                None => Some(*line.cell),
+            };
+            Some((line.cell, used))
+        });
+        if uses.iter().flatten().all(|(_, used)| used.is_some()) {
+            for (cell, used) in uses.into_iter().flatten() {
+                *cell = used.unwrap_or(*cell);
             }
             drop(books);
             add(&count.passed);
@@ -259,7 +260,7 @@ impl Rates {
         let debt_max = Ticks::of(RATE_DEBT_MAX);
         let mut wait = Ticks::default();
         let mut books = self.books();
-        for line in books.lines(limit, asker, ticks) {
+        for line in books.lines(limit, asker, ticks).into_iter().flatten() {
             if let Some(meter) = line.meter {
                 *line.cell = meter.owed(*line.cell, ticks, u64::from(units), debt_max);
                 wait = wait.max(meter.wait(*line.cell, ticks));
@@ -332,7 +333,7 @@ impl Rates {
 
 impl Books {
     /// The accounts on which something is counted.
-    fn lines(&mut self, limit: Limit, asker: &Asker, now: Ticks) -> impl Iterator<Item = Line<'_>> {
+    fn lines(&mut self, limit: Limit, asker: &Asker, now: Ticks) -> [Option<Line<'_>>; 2] {
         let Self {
             rules,
             origins,
@@ -349,7 +350,7 @@ impl Books {
             meter: Meter::of(rules.of_key(limit, asker.is_user)),
             cell: keys.of(key, now).cell(limit),
         });
-        [Some(of_origin), of_key].into_iter().flatten()
+        [Some(of_origin), of_key]
     }
 
     /// The meter by which one connection of the asker is measured.

@@ -33,15 +33,6 @@ impl Limit {
 
     pub(super) const COUNT: usize = Self::ALL.len();
 
-    /// Most units that one request takes before anything is done for it.
-    pub(super) const fn request_units(self) -> u32 {
-        match self {
-            // Bytes are not asked for: they are counted once they are here.
-            Self::Handshakes | Self::Streams | Self::Submissions | Self::Bytes => 1,
-            Self::QueryRows => limits::RATE_READ_ROWS,
-        }
-    }
-
     /// Its name, as the configuration has it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -197,11 +188,7 @@ impl RateRules {
                 per_second.saturating_mul(u64::from(self.burst_seconds))
             }
         };
-        // What one request takes has to fit in, or none would ever pass.
-        Allowance {
-            per_second,
-            burst: burst.max(limit.request_units().into()),
-        }
+        Allowance { per_second, burst }
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::limits::RATE_READ_ROWS;
+use crate::base::limits::{RATE_EVICTION_LOOKS_MAX, RATE_READ_ROWS};
 use crate::wire::SecretKey;
 
 /// Ten submissions a second, thirty at once; two connections.
@@ -261,6 +261,27 @@ fn a_flood_of_fresh_addresses_does_not_give_a_busy_one_its_allowance_back() {
     assert_eq!(world.submissions(&anonymous(HOME), 100), 0);
 }
 
+#[test]
+fn one_request_is_counted_on_one_account_though_room_for_an_own_one_is_found_meanwhile() {
+    let world = World::new();
+    let places = u32::try_from(RATE_ENTRIES_MAX).unwrap();
+    let asker = |number: u32| Asker {
+        address: IpAddr::from(number.to_be_bytes()),
+        ..anonymous(HOME)
+    };
+    // All are busy but one, which is behind those that are looked at first.
+    let idle = u32::try_from(RATE_EVICTION_LOOKS_MAX).unwrap() + 8;
+    for number in 0..places {
+        let units = u32::from(number != idle);
+        let limit = Limit::Submissions;
+        world.rates.spend(limit, &asker(number), units, world.now);
+    }
+    let (first, second) = (asker(places), asker(places + 1));
+    assert_eq!(world.submit(&first), Verdict::Pass, "on the common account");
+    assert_eq!(world.submissions(&first, 100), 30, "on its own");
+    assert_eq!(world.submissions(&second, 100), 29, "on the common one");
+}
+
 proptest! {
     #[test]
     fn whoever_asks_and_however_often_an_address_gets_its_burst_and_rate_at_the_most(
@@ -303,6 +324,33 @@ fn a_household_registers_so_many_users_in_an_hour_whatever_others_do() {
     assert_eq!(registered(&world, HOME, 100), 20);
     world.rates.set(RateRules::NONE);
     assert_eq!(registered(&world, HOME, 100), 100);
+}
+
+#[test]
+fn more_than_the_burst_passes_where_nothing_was_used_lately_and_is_made_good() {
+    let mut world = World::new();
+    let asker = stranger(1, HOME);
+    let take = |world: &World, units| {
+        let limit = Limit::Submissions;
+        let rates = &world.rates;
+        rates.take(limit, &asker, units, &world.patience, world.now) == Verdict::Pass
+    };
+    assert!(take(&world, 100), "ten seconds' worth");
+    for _ in 0..7 {
+        assert!(!take(&world, 1));
+        world.pass(1_000);
+    }
+    world.pass(100);
+    assert!(take(&world, 1));
+    assert!(!take(&world, 1));
+    world.pass(2_900);
+    assert!(!take(&world, 31), "a little is missing");
+    world.pass(200);
+    assert!(take(&world, u32::MAX));
+    world.pass(30_000);
+    assert!(!take(&world, 1), "no more is owed than that");
+    world.pass(100);
+    assert!(take(&world, 1));
 }
 
 #[test]

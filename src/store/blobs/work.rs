@@ -168,6 +168,8 @@ impl Blobs {
                 BlobWork::Begin { claim, told } => {
                     begun.push((told, self.begin(&view, &claim, has_space)?));
                 }
+                // Of an upload that lacks a chunk no other is written: the mark comes with the first.
+                BlobWork::Chunk { spoiled, .. } if spoiled.check().is_err() => {}
                 BlobWork::Chunk { spoiled, .. } if !has_space => spoiled.set(BlobOutcome::NoSpace),
                 BlobWork::Chunk {
                     chunks,

@@ -216,6 +216,16 @@ fn an_upload_that_is_dropped_leaves_nothing_and_gives_back_what_it_reserved() {
     assert_eq!(scene.store.blobs(None, 9).unwrap().len(), 1);
 }
 
+/// Chunks on the disk.
+fn chunks(store: &Store) -> usize {
+    let db = &store.shared.db;
+    let family = db.blobs().unwrap();
+    let iterator = db
+        .engine()
+        .iterator_cf(family, rocksdb::IteratorMode::Start);
+    iterator.count()
+}
+
 #[test]
 fn what_an_upload_left_when_the_process_ended_is_deleted_at_the_next_start() {
     let scene = Scene::new();
@@ -228,14 +238,6 @@ fn what_an_upload_left_when_the_process_ended_is_deleted_at_the_next_start() {
     // As a crash does: the writer is gone before the upload can say that it is given up.
     scene.writer.shutdown().unwrap();
     drop(upload);
-    let chunks = |store: &Store| {
-        let db = &store.shared.db;
-        let family = db.blobs().unwrap();
-        let iterator = db
-            .engine()
-            .iterator_cf(family, rocksdb::IteratorMode::Start);
-        iterator.count()
-    };
     assert_eq!(chunks(&scene.store), 5 + 1 + 2);
     let scene = scene.reopen();
     assert_eq!(chunks(&scene.store), 1 + 2);
@@ -465,6 +467,30 @@ fn a_full_disk_turns_blobs_away_at_every_step_and_takes_them_again_later() {
     disk.0.store(50, Ordering::Relaxed);
     keep(&scene, &blob);
     assert_clean(&scene.store, 2);
+}
+
+#[test]
+fn behind_a_chunk_for_which_there_was_no_space_none_is_written_though_it_was_queued_already() {
+    let disk = Arc::new(Disk(AtomicU64::new(50)));
+    let scene = Scene::with(StoreOptions {
+        free_space_floor_bytes: 50,
+        free_space: Arc::clone(&disk) as Arc<dyn FreeSpace>,
+        ..settings()
+    });
+    let blob = data(1, 3 * CHUNK);
+    let mut upload = begin(&scene, claim(&blob)).unwrap();
+    let mut left = Bytes::copy_from_slice(&blob);
+    for available_bytes in [49, 50] {
+        disk.0.store(available_bytes, Ordering::Relaxed);
+        let chunk = left.split_to(CHUNK);
+        let (room, done) = mpsc::channel::<()>();
+        upload.write(chunk, room);
+        assert!(done.recv().is_err(), "the room is given back");
+    }
+    scene.writer.shutdown().unwrap();
+    drop(upload);
+    assert_eq!(chunks(&scene.store), 0);
+    assert_clean(&scene.reopen().store, 0);
 }
 
 #[test]

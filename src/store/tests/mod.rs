@@ -4,6 +4,7 @@ mod acting;
 mod blobs;
 mod charging;
 mod checking;
+mod holding;
 mod ledger;
 mod model;
 mod moving;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::ledger::{Model, USERS, apply, published};
+use super::ledger::{Model, USERS, apply, open, published};
 use super::support::{
     Decision, Dice, EPHEMERAL, REPLACEABLE, SUBKEYS_FROM, Scene, UNIQUE, VERSIONED, build, inspect,
     key, kind, name_of, pages, time,
@@ -315,12 +315,14 @@ fn check_groups(scene: &Scene, model: &Model) {
         let found = scene.store.get(&id, 10).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].seq, entry.seq);
+    }
+    for entry in open(&model.live) {
         let address = entry.record.view().address();
         let found = scene
             .store
             .get(&Reference::Address(address), 1_000)
             .unwrap();
-        let is_here = |it: &&Arc<Entry>| it.record.view().address() == address;
+        let is_here = |it: &&Arc<Entry>| !it.held && it.record.view().address() == address;
         assert_eq!(found.len(), model.live.iter().filter(is_here).count());
         let newest = scene.store.get(&Reference::Address(address), 1).unwrap();
         assert_eq!(newest[0].seq, found[0].seq);

@@ -153,11 +153,11 @@ fn a_newer_schema_is_refused_and_an_older_program_leaves_it_alone() {
     let error = open_error(dir.path());
     assert!(matches!(
         error,
-        StoreError::NewerSchema { found: 3, known: 2 }
+        StoreError::NewerSchema { found: 4, known: 3 }
     ));
     assert_eq!(
         error.to_string(),
-        "database has schema 3, this program reads up to 2"
+        "database has schema 4, this program reads up to 3"
     );
     assert_eq!(files(dir.path(), "sst"), before);
 }
@@ -209,7 +209,7 @@ fn a_store_of_schema_1_is_upgraded_in_place_and_goes_on() {
         .db
         .engine()
         .get_cf(meta, database::SCHEMA_KEY);
-    assert_eq!(schema.unwrap().unwrap(), 2_u32.to_be_bytes());
+    assert_eq!(schema.unwrap().unwrap(), database::SCHEMA.to_be_bytes());
     assert_eq!(name_of(&scene.put(&first)), "removed");
     scene.assert_sound();
 }

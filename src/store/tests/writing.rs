@@ -456,24 +456,48 @@ fn a_judge_that_panics_ends_the_writer_and_says_so() {
     assert!(matches!(late, Err(SubmitError::Closed(..))));
 }
 
-#[test]
-fn records_of_nothing_but_tags_are_spread_over_several_batches() {
-    let scene = Scene::new();
-    let records: Vec<_> = (0..5)
-        .map(|n| {
-            let tags = (0..8_000_u16).fold(TagsBuilder::new(), |tags, tag| {
-                tags.raw(crate::wire::TagKind(1_000 + tag), &[]).unwrap()
-            });
-            build(1, 1, kind(1, UNIQUE), n, 1, tags, b"")
-        })
-        .collect();
-    let outcomes = scene.put_together(&records);
-    assert!(outcomes.iter().all(|outcome| name_of(outcome) == "stored"));
+/// 8 000 tags, all different.
+fn many_tags() -> TagsBuilder {
+    (0..8_000_u16).fold(TagsBuilder::new(), |tags, tag| {
+        tags.raw(crate::wire::TagKind(1_000 + tag), &[]).unwrap()
+    })
+}
+
+/// The places of each batch so far.
+fn batches(scene: &Scene) -> Vec<Vec<u64>> {
     let batches = scene.told().into_iter().filter_map(|told| match told {
         Told::Published(seqs) => Some(seqs),
         Told::Replied(_) => None,
     });
-    assert_eq!(batches.collect::<Vec<_>>(), [vec![1, 2, 3], vec![4, 5]]);
+    batches.collect()
+}
+
+#[test]
+fn records_that_replace_what_had_many_keys_are_spread_over_several_batches() {
+    let scene = Scene::new();
+    let version = |author, tags| build(author, author, kind(1, REPLACEABLE), 1, 1, tags, b"");
+    for author in 1..6 {
+        scene.keep(&version(author, many_tags()));
+    }
+    assert_eq!(batches(&scene).len(), 5);
+    let later = |author: u8| record(author, kind(1, REPLACEABLE), 2);
+    let outcomes = scene.put_together(&(1..6).map(later).collect::<Vec<_>>());
+    assert!(outcomes.iter().all(|outcome| name_of(outcome) == "stored"));
+    assert_eq!(batches(&scene)[5..], [vec![6, 7, 8], vec![9, 10]]);
+    let counts = scene.store.stats().unwrap().counts;
+    assert_eq!((counts.records, counts.index_keys), (5, 20));
+    scene.assert_sound();
+}
+
+#[test]
+fn records_of_nothing_but_tags_are_spread_over_several_batches() {
+    let scene = Scene::new();
+    let records: Vec<_> = (0..5)
+        .map(|n| build(1, 1, kind(1, UNIQUE), n, 1, many_tags(), b""))
+        .collect();
+    let outcomes = scene.put_together(&records);
+    assert!(outcomes.iter().all(|outcome| name_of(outcome) == "stored"));
+    assert_eq!(batches(&scene), [vec![1, 2, 3], vec![4, 5]]);
     let tag = TagsBuilder::new()
         .raw(crate::wire::TagKind(8_999), &[])
         .unwrap();

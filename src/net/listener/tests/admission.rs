@@ -6,7 +6,7 @@ use super::*;
 use crate::net::testing::{ID, kind, records};
 use crate::policy::testing::Person;
 use crate::policy::{Ban, BanTarget, Limit, RateRules};
-use crate::wire::{FilterBuilder, Timestamp};
+use crate::wire::{FilterBuilder, RecordBuilder, TagKind, TagsBuilder, Timestamp};
 
 const OTHER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
 
@@ -194,6 +194,26 @@ async fn submissions_over_the_limit_are_too_fast_and_other_addresses_and_users_a
     let count = running.behind.admission.rates.counters();
     let refused = &count.of(Limit::Submissions).refused;
     assert_eq!(refused.load(Ordering::Relaxed), 3);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_of_many_tags_counts_for_as_many_as_it_costs_and_passes_all_the_same() {
+    let running = Running::limited(RateRules {
+        submissions_burst: 20,
+        ..ONE_SUBMISSION
+    });
+    let tags = (0..1_000).fold(TagsBuilder::new(), |tags, tag| {
+        tags.raw(TagKind(1_000 + tag), &[]).unwrap()
+    });
+    let author = SecretKey::generate();
+    let full = RecordBuilder::new(kind(), author.public()).tags(tags);
+    let full = full.sign(&author).unwrap();
+    let mut stream = expect_served(&running.connect(None).await.unwrap()).await;
+    stream.submit(&full).await;
+    assert_eq!(stream.submitted().await, ResultCode::Accepted);
+    stream.submit(&records(1, 10)[0]).await;
+    assert_eq!(stream.submitted().await, ResultCode::TooFast);
     running.stop().await;
 }
 
