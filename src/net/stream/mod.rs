@@ -1,30 +1,25 @@
 //! The driver of one bidirectional stream: a dull loop around its session.
 
+mod context;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::time::{sleep_until, timeout};
 
+pub(super) use self::context::Context;
 use super::blobs::{self, Blobs};
 use super::link::{Broken, LinkReader, LinkWriter};
-use super::newcomers::Newcomers;
 use super::operating::{self, Orders};
 use super::outbox::Outbox;
-use super::probing::{self, Answerers, Arrival, Asks, Probing};
-use super::readers::Lane;
-use super::requester::Requester;
+use super::probing::{self, Answerers, Asks};
 use super::requests::{Requests, Told};
 use super::room::{StreamRoom, Underway};
-use super::services::InfoSource;
-use super::sight::Sight;
 use super::signals::{Signal, Watch};
 use super::submissions::{Submission, Submissions};
-use super::toll::Toll;
-use crate::base::Role;
 use crate::base::limits::{CLOSE_TIMEOUT, STREAM_READ_BYTES, STREAM_READ_CHUNKS_MAX};
 use crate::identity::Peer;
 use crate::session::{self, Action, BlobOrder, Event, Excess, Intake, Limit, Ticket, Verdict};
@@ -43,35 +38,6 @@ pub(super) struct Stream<R, W> {
     pub(super) room: StreamRoom,
     pub(super) signals: Watch,
     pub(super) context: Context,
-}
-
-/// What a stream has to know to carry out its session's actions.
-pub(super) struct Context {
-    pub(super) arrival: Arc<Arrival>,
-    pub(super) requester: Arc<Requester>,
-    pub(super) toll: Arc<Toll>,
-    pub(super) info: Arc<dyn InfoSource>,
-    pub(super) probing: Arc<dyn Probing>,
-    pub(super) newcomers: Arc<dyn Newcomers>,
-}
-
-impl Context {
-    /// Reports that the peer said HELLO, if it has a key.
-    fn greeted(&self) {
-        if let Peer::Known(peer) = self.arrival.peer {
-            self.newcomers.greeted(peer, self.requester.address());
-        }
-    }
-
-    pub(super) fn sight(&self, bound: Option<Role>, app: Option<u32>) -> Sight {
-        Sight {
-            settings: Arc::clone(&self.arrival.settings),
-            requester: Arc::clone(&self.requester),
-            toll: Arc::clone(&self.toll),
-            bound,
-            app,
-        }
-    }
 }
 
 /// How a stream ended.
@@ -535,33 +501,6 @@ impl<R: LinkReader, W: LinkWriter> Driver<R, W> {
         // What is left is in the transport, which does not tell of its progress.
         let has_it = timeout(self.stream.room.patience(), &mut self.ended).await;
         has_it.unwrap_or(Err(Broken::Stalled))
-    }
-}
-
-impl Context {
-    /// The reply to an INFO request of a peer with a key, with what is kept for its master.
-    fn inform(&self, ticket: Ticket) -> impl Future<Output = (Ticket, InfoReply)> + Send + 'static {
-        let info = Arc::clone(&self.info);
-        let arrival = Arc::clone(&self.arrival);
-        let requester = Arc::clone(&self.requester);
-        async move {
-            requester.refresh().await;
-            let you = match requester.master() {
-                Some(master) => {
-                    let info = Arc::clone(&info);
-                    let asked = requester
-                        .readers()
-                        .run(Lane::Short, move || info.of_user(&master));
-                    asked.await.ok().flatten()
-                }
-                None => None,
-            };
-            let reply = InfoReply {
-                you,
-                ..info.info(&arrival)
-            };
-            (ticket, reply)
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A stream that is driven, for the tests of this folder.
 
+use std::sync::Arc;
+
 use tokio::task::JoinHandle;
 
 use super::*;
