@@ -227,11 +227,13 @@ fn what_is_kept_of_a_user_is_found_anew_once_their_keys_have_changed() {
 #[test]
 fn a_record_whose_recipients_would_take_long_to_ask_comes_from_a_stranger() {
     let fixture = Fixture::new();
-    // Alice wrote to her friend once; what is newer is held, and there is more of it than is looked at.
+    // Alice wrote to her friend once; what is newer is nobody's word, and there is more of it than is
+    // looked at.
     fixture.put(&note(Person::Alice, Person::Friend), false);
     let flood = limits::MODERATION_SCAN_MAX_COST_KEYS / u64::from(limits::RECORD_COST_KEYS);
     for _ in 0..flood + 64 {
-        fixture.put(&note(Person::Alice, Person::Friend), true);
+        let forged = note(Person::Alice, Person::Friend);
+        fixture.put_as(&forged, false, Vouched::Unknown);
     }
     fixture.put(&note(Person::Bob, Person::Friend), false);
     fixture.put(&note(Person::Bob, Person::Stranger), false);

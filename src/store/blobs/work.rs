@@ -22,7 +22,7 @@ use crate::{
         database::{COUNTS_KEY, Database},
         error::{Damage, StoreError},
         keys::SEQ_MAX,
-        record_format::{self, Malformed},
+        record_format::{self, encoded},
         view::View,
     },
     wire::{BlobHash, PublicKey, Timestamp},
@@ -511,10 +511,6 @@ pub(in crate::store) fn recover(db: &Database) -> Result<(), StoreError> {
         db.write(writes)?;
     }
     Ok(())
-}
-
-fn encoded(seq: Seq, value: Result<Vec<u8>, Malformed>) -> Result<Vec<u8>, StoreError> {
-    value.map_err(|_| StoreError::Damaged(Damage::Malformed(seq)))
 }
 
 /// What work without data counts for in the queue.
