@@ -67,9 +67,7 @@ impl ToWriter {
             if let Some(key) = context.submitter.peer.key() {
                 self.registrar.register(key, context.from);
             }
-            if let Err(SubmitError::Full(_, context) | SubmitError::Closed(_, context)) =
-                self.writer.submit(record, context)
-            {
+            if let Err(SubmitError::Closed(_, context)) = self.writer.submit(record, context) {
                 context.reply.send(ResultCode::TemporaryError);
             }
         }

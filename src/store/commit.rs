@@ -10,12 +10,11 @@ use super::{
     entry::Entry,
     error::{Damage, StoreError},
     keys::IndexKey,
-    record_format::{self, Malformed},
+    record_format::{self, Malformed, encoded},
     stage::{Parts, Stage, Staged, StagedRecord, StateValues},
     state::usage_key,
     usage::{Accounts, Usage},
 };
-use crate::base::Seq;
 
 /// What was written.
 pub(super) struct Written {
@@ -177,8 +176,4 @@ fn item(entry: &Entry, keys: &[IndexKey]) -> Item {
         keys: keys.len(),
         held: entry.held,
     }
-}
-
-fn encoded(seq: Seq, value: Result<Vec<u8>, Malformed>) -> Result<Vec<u8>, StoreError> {
-    value.map_err(|_| StoreError::Damaged(Damage::Malformed(seq)))
 }

@@ -57,8 +57,8 @@ use std::{
 
 pub use act::{Act, ActEntry, Acted, Expect, RecordChange, Removal, StateChange, StateTable};
 pub use blobs::{
-    BlobClaim, BlobInfo, BlobOutcome, BlobReadError, BlobReader, BlobTotal, BlobUpload, BlobWriter,
-    RemovedBlob,
+    BlobClaim, BlobInfo, BlobOutcome, BlobReadError, BlobReader, BlobRemoval, BlobTotal,
+    BlobUpload, BlobWriter, RemovedBlob,
 };
 pub use budget::PageBudget;
 pub use check::{Inspect, Pass, Problem, Progress, Report};

@@ -34,15 +34,6 @@ impl Bounds {
     }
 }
 
-/// Why an item was not queued; it is handed back.
-#[derive(Debug)]
-pub(super) enum PushError<T> {
-    /// The queue holds as much as it may.
-    Full(T),
-    /// Nothing is taken any more.
-    Closed(T),
-}
-
 struct State<T> {
     items: VecDeque<T>,
     bytes: usize,
@@ -72,21 +63,6 @@ impl<T: Weight> Queue<T> {
             .unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return Err(item);
-        }
-        state.put(item);
-        drop(state);
-        self.filled.notify_one();
-        Ok(())
-    }
-
-    /// Queues `item` if there is room right now.
-    pub(super) fn try_push(&self, item: T) -> Result<(), PushError<T>> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(PushError::Closed(item));
-        }
-        if !state.has_room(self.bounds) {
-            return Err(PushError::Full(item));
         }
         state.put(item);
         drop(state);
@@ -205,46 +181,45 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_gives_the_item_back() {
-        let by_count = queue(2, 100);
-        by_count.try_push(1).unwrap();
-        by_count.try_push(1).unwrap();
-        assert!(matches!(by_count.try_push(1), Err(PushError::Full(1))));
-        let by_bytes = queue(9, 100);
-        by_bytes.try_push(500).unwrap();
-        assert!(matches!(by_bytes.try_push(1), Err(PushError::Full(1))));
-        assert_eq!(by_bytes.take(ALL), Some(vec![500]));
-        by_bytes.try_push(1).unwrap();
-    }
-
-    #[test]
     fn a_closed_queue_is_emptied_and_then_ends() {
         let queue = queue(9, 100);
         queue.push(1).unwrap();
         queue.close();
         assert_eq!(queue.push(2), Err(2));
-        assert!(matches!(queue.try_push(2), Err(PushError::Closed(2))));
+        assert_eq!(queue.push_anyway(2), Err(2));
         assert_eq!(queue.take(ALL), Some(vec![1]));
         assert_eq!(queue.take(ALL), None);
     }
 
     #[test]
-    fn threads_that_wait_for_room_lose_nothing() {
-        let queue = Arc::new(queue(3, 1_000));
-        let pushers: Vec<_> = (0..4)
-            .map(|_| {
-                let queue = Arc::clone(&queue);
-                thread::spawn(move || (0..100).for_each(|_| queue.push(1).unwrap()))
-            })
-            .collect();
-        let mut sum = 0;
-        while sum < 400 {
-            sum += queue.take(ALL).unwrap().len();
+    fn threads_that_wait_for_room_lose_nothing_and_the_queue_keeps_its_bounds() {
+        // By count, by bytes, and where each item has more than there may be.
+        for (queue, weight, most) in [
+            (queue(3, 1_000), 1, 3),
+            (queue(100, 100), 50, 2),
+            (queue(100, 100), 500, 1),
+        ] {
+            let queue = Arc::new(queue);
+            let pushers: Vec<_> = (0..4)
+                .map(|_| {
+                    let queue = Arc::clone(&queue);
+                    thread::spawn(move || (0..100).for_each(|_| queue.push(weight).unwrap()))
+                })
+                .collect();
+            let mut sum = 0;
+            while sum < 400 {
+                while queue.len() < most.min(400 - sum) {
+                    thread::yield_now();
+                }
+                let taken = queue.take(ALL).unwrap().len();
+                assert!(taken <= most, "{taken} of {most}");
+                sum += taken;
+            }
+            for pusher in pushers {
+                pusher.join().unwrap();
+            }
+            assert_eq!(queue.len(), 0);
         }
-        for pusher in pushers {
-            pusher.join().unwrap();
-        }
-        assert_eq!(queue.len(), 0);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::{
     act::{ActBody, Effect, Removal, StateSet, StateTable},
     blobs::{BLOB, BLOB_GONE, BlobGone, BlobHeader},
     entry::{Entry, Vouched},
+    error::{Damage, StoreError},
     usage::{Account, Charged},
 };
 use crate::{
@@ -191,6 +192,11 @@ pub(super) fn encode_gone(received: Timestamp, by: Seq) -> Result<Vec<u8>, Malfo
     write(GONE, &(received.nanos(), by.get()), 0)
 }
 
+/// A value for the place `seq`, or the error that says that it is none.
+pub(super) fn encoded(seq: Seq, value: Result<Vec<u8>, Malformed>) -> Result<Vec<u8>, StoreError> {
+    value.map_err(|_| StoreError::Damaged(Damage::Malformed(seq)))
+}
+
 /// The entry at `seq`, with a copy of the record's bytes of exactly their size.
 pub(super) fn owned(seq: Seq, header: &Header, record: &RecordRef<'_>) -> Result<Entry, Malformed> {
     let bytes = bytes::Bytes::copy_from_slice(record.bytes());
@@ -296,7 +302,7 @@ impl ActFields {
     }
 }
 
-fn key_bytes(key: &PublicKey) -> ByteArray<32> {
+pub(super) fn key_bytes(key: &PublicKey) -> ByteArray<32> {
     ByteArray::new(*key.as_bytes())
 }
 

@@ -20,7 +20,7 @@ use super::{
     counts::Counts,
     entry::{Entry, Judgement, Outcome, Vouched},
     error::StoreError,
-    queue::{Bounds, PushError, Queue, Weight},
+    queue::{Bounds, Queue, Weight},
     stage::{Ground, Stage},
     usage::{self, Accounts},
     view::View,
@@ -93,9 +93,6 @@ pub enum Registration {
 /// Why a submission was not queued; it is handed back.
 #[derive(Debug, Error)]
 pub enum SubmitError<C> {
-    /// As much is queued as may be.
-    #[error("writer's queue is full")]
-    Full(Record, C),
     /// The writer was shut down, or has failed.
     #[error("writer is shut down")]
     Closed(Record, C),
@@ -180,19 +177,7 @@ impl<C: Send + 'static> Writer<C> {
         self.handle
             .queue
             .push(Work::Record(record, context))
-            .or_else(|work| work.hand_back(SubmitError::Closed))
-    }
-
-    /// Queues a verified record if there is room right now.
-    ///
-    /// # Errors
-    /// [`SubmitError::Full`] or [`SubmitError::Closed`]; nothing will come of the record.
-    pub fn try_submit(&self, record: Record, context: C) -> Result<(), SubmitError<C>> {
-        match self.handle.queue.try_push(Work::Record(record, context)) {
-            Ok(()) => Ok(()),
-            Err(PushError::Full(work)) => work.hand_back(SubmitError::Full),
-            Err(PushError::Closed(work)) => work.hand_back(SubmitError::Closed),
-        }
+            .or_else(Work::hand_back)
     }
 
     /// Registers a user. Of those in the log `removed` ones do not count against
@@ -291,9 +276,9 @@ impl<C: Send + 'static> Drop for Handle<C> {
 }
 
 impl<C> Work<C> {
-    fn hand_back(self, error: fn(Record, C) -> SubmitError<C>) -> Result<(), SubmitError<C>> {
+    fn hand_back(self) -> Result<(), SubmitError<C>> {
         match self {
-            Self::Record(record, context) => Err(error(record, context)),
+            Self::Record(record, context) => Err(SubmitError::Closed(record, context)),
             Self::User(..) | Self::Act(..) | Self::Blob(_) => Ok(()),
         }
     }

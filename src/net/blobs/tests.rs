@@ -56,7 +56,14 @@ async fn a_blob_that_is_removed_while_it_is_sent_breaks_the_stream_off() {
         "{head:?}"
     );
     let writer = behind.depot().writer.clone();
-    let removal = spawn_blocking(move || writer.remove(hash, None));
+    let removal = spawn_blocking(move || {
+        writer.remove(crate::store::BlobRemoval {
+            hash,
+            by: None,
+            call: "blob.delete".to_owned(),
+            detail: String::new(),
+        })
+    });
     let removed = soon(removal).await.unwrap();
     assert!(matches!(removed, crate::store::RemovedBlob::Removed(_)));
     driven.peer.allow(usize::MAX);

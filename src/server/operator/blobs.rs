@@ -2,7 +2,7 @@
 
 use crate::admin::{BlobLine, Blobs, Listing, Order, Refused};
 use crate::server::ledger::Ledger;
-use crate::store::{RemovedBlob, Store};
+use crate::store::{BlobRemoval, RemovedBlob, Store};
 use crate::wire::{BlobHash, ResultCode};
 
 /// Lists and deletes BLOBs.
@@ -42,15 +42,18 @@ impl Blobs for BlobDesk {
 
     fn delete(&self, order: &Order, hash: &[u8; 32]) -> Result<(), Refused> {
         let hash = BlobHash::from_bytes(*hash);
-        let there = self.store.blob(&hash);
-        let there = there.map_err(|error| Refused::failed(&error))?;
-        if there.is_none() {
-            return Err(Refused::not_found("there is no BLOB with that hash"));
-        }
-        // The log's entry of the removal names the operator, too; this one is for the trail.
-        self.ledger.note(order)?;
-        match self.ledger.writer.blobs().remove(hash, Some(order.by)) {
-            RemovedBlob::Removed(_) | RemovedBlob::Absent => Ok(()),
+        let removal = BlobRemoval {
+            hash,
+            by: Some(order.by),
+            call: order.call.clone(),
+            detail: order.detail.clone(),
+        };
+        match self.ledger.writer.blobs().remove(removal) {
+            RemovedBlob::Removed(_) => {
+                tracing::info!(by = %order.by, call = order.call, "an operator's call");
+                Ok(())
+            }
+            RemovedBlob::Absent => Err(Refused::not_found("there is no BLOB with that hash")),
             RemovedBlob::Halted => Err(Refused {
                 result: ResultCode::TemporaryError,
                 why: "the record store does not write any more; the trace says why".to_owned(),

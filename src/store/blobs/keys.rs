@@ -6,7 +6,7 @@ use serde_bytes::ByteArray;
 use super::{BlobInfo, BlobTotal};
 use crate::{
     base::{Seq, limits},
-    store::record_format::{Malformed, key, read, time, write},
+    store::record_format::{Malformed, key, key_bytes, read, time, write},
     wire::{BlobHash, PublicKey, Timestamp},
 };
 
@@ -134,8 +134,8 @@ impl BlobHeader {
             ByteArray::new(*self.hash.as_bytes()),
             self.length_bytes,
             self.upload,
-            self.submitter.map(bytes),
-            self.owner.map(bytes),
+            self.submitter.as_ref().map(key_bytes),
+            self.owner.as_ref().map(key_bytes),
         );
         write(BLOB, &fields, FIELDS_BYTES)
     }
@@ -177,7 +177,7 @@ impl BlobGone {
             self.received.nanos(),
             ByteArray::new(*self.hash.as_bytes()),
             self.of.get(),
-            self.by.map(bytes),
+            self.by.as_ref().map(key_bytes),
         );
         write(BLOB_GONE, &fields, FIELDS_BYTES)
     }
@@ -195,10 +195,6 @@ pub(super) fn encode_total(total: &BlobTotal) -> Result<Vec<u8>, Malformed> {
 
 pub(super) fn decode_total(value: &[u8]) -> Result<BlobTotal, Malformed> {
     rmp_serde::from_slice(value).map_err(|_| Malformed)
-}
-
-fn bytes(key: PublicKey) -> ByteArray<32> {
-    ByteArray::new(*key.as_bytes())
 }
 
 /// Kinds of log entries.

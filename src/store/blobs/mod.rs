@@ -65,10 +65,23 @@ pub enum BlobOutcome {
     Halted,
 }
 
+/// An order to remove a BLOB. It can be handed in again: this deletes, and bans nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRemoval {
+    /// Which.
+    pub hash: BlobHash,
+    /// Who orders it.
+    pub by: Option<PublicKey>,
+    /// What was called, as the audit trail names it.
+    pub call: String,
+    /// What the audit trail says about it.
+    pub detail: String,
+}
+
 /// How the removal of a BLOB ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RemovedBlob {
-    /// It is gone; the entry that says so is at this place of the log.
+    /// It is gone; the entry that says so is at this place of the log, behind the act that had it removed.
     Removed(Seq),
     /// There is none of that hash.
     Absent,

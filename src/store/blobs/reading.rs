@@ -87,10 +87,11 @@ impl Store {
     }
 
     /// What the BLOBs of an account come to.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails or what it holds is damaged.
-    pub fn blob_usage(&self, owner: Option<&PublicKey>) -> Result<BlobTotal, StoreError> {
+    #[cfg(test)]
+    pub(in crate::store) fn blob_usage(
+        &self,
+        owner: Option<&PublicKey>,
+    ) -> Result<BlobTotal, StoreError> {
         usage(&self.view(), owner)
     }
 
@@ -121,7 +122,8 @@ impl BlobReader {
     /// # Errors
     /// [`BlobReadError`]; what was returned before is right all the same, but it is not all.
     pub fn page(&mut self, max_bytes: usize) -> Result<Bytes, BlobReadError> {
-        let mut page = BytesMut::new();
+        let left_bytes = usize::try_from(self.left_bytes).unwrap_or(usize::MAX);
+        let mut page = BytesMut::with_capacity(max_bytes.min(left_bytes));
         while self.left_bytes > 0 && page.len() < max_bytes {
             let place = Place::of(self.info.length_bytes, self.left_bytes);
             let db = &self.store.shared.db;
@@ -140,8 +142,9 @@ impl BlobReader {
                 return Err(StoreError::from(Damage::Malformed(self.info.seq)).into());
             };
             let wanted_bytes = rest.len().min(max_bytes.saturating_sub(page.len()));
-            page.extend(rest.iter().take(wanted_bytes));
-            self.left_bytes = self.left_bytes.saturating_sub(wanted_bytes as u64);
+            let wanted = rest.get(..wanted_bytes).unwrap_or_default();
+            page.extend_from_slice(wanted);
+            self.left_bytes = self.left_bytes.saturating_sub(wanted.len() as u64);
         }
         Ok(page.freeze())
     }

@@ -12,14 +12,11 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
-    BlobClaim, BlobOutcome, RemovedBlob,
+    BlobClaim, BlobOutcome, BlobRemoval, RemovedBlob,
     keys::{Chunks, chunk_count},
     work::BlobWork,
 };
-use crate::{
-    base::limits,
-    wire::{BlobHash, BlobHasher, PublicKey},
-};
+use crate::{base::limits, wire::BlobHasher};
 
 /// Takes work for the writer's thread.
 pub(in crate::store) trait BlobQueue: Send + Sync {
@@ -103,18 +100,16 @@ impl BlobWriter {
         });
     }
 
-    /// Removes a BLOB, as the operator `by` ordered. Blocks until that is durable. It can be handed
-    /// in again: this deletes, and bans nothing.
+    /// Removes a BLOB and notes that in the audit trail, both or neither. Blocks until that is durable.
     #[must_use]
-    pub fn remove(&self, hash: BlobHash, by: Option<PublicKey>) -> RemovedBlob {
+    pub fn remove(&self, removal: BlobRemoval) -> RemovedBlob {
         let (told, removed) = mpsc::sync_channel(1);
         let told = move |outcome| {
             // Whoever asked may be gone; the removal stands.
             told.try_send(outcome).ok();
         };
         self.queue.push(BlobWork::Remove {
-            hash,
-            by,
+            removal,
             told: Box::new(told),
         });
         removed.recv().unwrap_or(RemovedBlob::Halted)

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rocksdb::WriteBatch;
 
 use super::{
-    BlobClaim, BlobInfo, BlobOutcome, BlobTotal, RemovedBlob,
+    BlobClaim, BlobInfo, BlobOutcome, BlobRemoval, BlobTotal, RemovedBlob,
     keys::{self, BlobGone, BlobHeader, Chunks, MARK_PREFIX, TOTALS_KEY, usage_key},
     reading,
     upload::{Room, Spoiled},
@@ -18,11 +18,12 @@ use crate::{
     base::{Seq, limits},
     store::{
         Store,
+        act::ActBody,
         counts::Counts,
         database::{COUNTS_KEY, Database},
         error::{Damage, StoreError},
         keys::SEQ_MAX,
-        record_format::{self, Malformed},
+        record_format::{self, encoded},
         view::View,
     },
     wire::{BlobHash, PublicKey, Timestamp},
@@ -62,8 +63,7 @@ pub(in crate::store) enum BlobWork {
     },
     /// Delete a BLOB.
     Remove {
-        hash: BlobHash,
-        by: Option<PublicKey>,
+        removal: BlobRemoval,
         told: Box<dyn FnOnce(RemovedBlob) + Send>,
     },
 }
@@ -266,11 +266,11 @@ impl Blobs {
         let mut finished = Vec::new();
         for work in works {
             match work {
-                BlobWork::Remove { hash, by, told } => {
+                BlobWork::Remove { removal, told } => {
                     let before = std::mem::take(&mut finished);
                     let removed = self
                         .finish_all(store, counts, before)
-                        .and_then(|()| remove(store, counts, hash, by));
+                        .and_then(|()| remove(store, counts, removal));
                     told(*removed.as_ref().unwrap_or(&RemovedBlob::Halted));
                     removed?;
                 }
@@ -404,6 +404,27 @@ impl<'a> Batch<'a> {
         Ok(seq)
     }
 
+    /// Writes the line of the audit trail.
+    fn note(&mut self, removal: BlobRemoval) -> Result<(), StoreError> {
+        let seq = self.claim_place()?;
+        let body = ActBody {
+            by: removal.by,
+            call: removal.call,
+            detail: removal.detail,
+            state: Vec::new(),
+            effects: Vec::new(),
+        };
+        let db = self.db;
+        let value = encoded(seq, record_format::encode_act(self.received, &body))?;
+        self.writes.put_cf(db.log()?, seq.to_be_bytes(), value);
+        for key in db.secret().act_keys(body.removed(), seq) {
+            self.writes.put_cf(db.index()?, key, []);
+            self.counts.index_keys += 1;
+        }
+        self.counts.acts += 1;
+        Ok(())
+    }
+
     fn remove(&mut self, known: &BlobInfo, by: Option<PublicKey>) -> Result<Seq, StoreError> {
         let seq = self.claim_place()?;
         let (db, received) = (self.db, self.received);
@@ -465,14 +486,15 @@ impl<'a> Batch<'a> {
 fn remove(
     store: &Store,
     counts: &mut Counts,
-    hash: BlobHash,
-    by: Option<PublicKey>,
+    removal: BlobRemoval,
 ) -> Result<RemovedBlob, StoreError> {
     let view = View::new(&store.shared.db, store.tail());
-    let Some(known) = reading::find(&view, &hash)? else {
+    let Some(known) = reading::find(&view, &removal.hash)? else {
         return Ok(RemovedBlob::Absent);
     };
     let mut batch = Batch::new(store, &view, *counts)?;
+    let by = removal.by;
+    batch.note(removal)?;
     let seq = batch.remove(&known, by)?;
     batch.write(store, counts)?;
     Ok(RemovedBlob::Removed(seq))
@@ -511,10 +533,6 @@ pub(in crate::store) fn recover(db: &Database) -> Result<(), StoreError> {
         db.write(writes)?;
     }
     Ok(())
-}
-
-fn encoded(seq: Seq, value: Result<Vec<u8>, Malformed>) -> Result<Vec<u8>, StoreError> {
-    value.map_err(|_| StoreError::Damaged(Damage::Malformed(seq)))
 }
 
 /// What work without data counts for in the queue.

@@ -12,8 +12,8 @@ use super::support::{Scene, inspect, key, kind, record, settings};
 use crate::{
     base::limits,
     store::{
-        BlobClaim, BlobOutcome, BlobReadError, BlobTotal, BlobUpload, FreeSpace, Problem,
-        RemovedBlob, Store, StoreOptions,
+        BlobClaim, BlobOutcome, BlobReadError, BlobRemoval, BlobTotal, BlobUpload, FreeSpace,
+        Problem, RemovedBlob, Store, StoreOptions,
     },
     wire::BlobHash,
 };
@@ -69,6 +69,15 @@ fn put_as(scene: &Scene, claim: BlobClaim, data: &[u8]) -> BlobOutcome {
         },
         Err(outcome) => outcome,
     }
+}
+
+fn remove(scene: &Scene, hash: BlobHash) -> RemovedBlob {
+    scene.writer.blobs().remove(BlobRemoval {
+        hash,
+        by: Some(key(9).public()),
+        call: "blob.delete".to_owned(),
+        detail: "because".to_owned(),
+    })
 }
 
 fn put(scene: &Scene, data: &[u8]) -> BlobOutcome {
@@ -316,10 +325,7 @@ fn an_account_has_room_up_to_its_quota_which_counts_each_blob_for_more_than_its_
         matches!(with(4, None), BlobOutcome::Stored(_)),
         "another account"
     );
-    let removed = scene
-        .writer
-        .blobs()
-        .remove(BlobHash::of(&data(1, 100)), None);
+    let removed = remove(&scene, BlobHash::of(&data(1, 100)));
     assert!(matches!(removed, RemovedBlob::Removed(_)));
     assert!(matches!(with(3, owner), BlobOutcome::Stored(_)));
     assert_eq!(
@@ -381,15 +387,14 @@ fn a_removed_blob_is_gone_its_reader_gets_an_error_and_it_may_come_again() {
     let mut reader = scene.store.blob(&hash).unwrap().unwrap();
     let first = reader.page(limits::BLOB_PAGE_BYTES).unwrap();
     assert!(blob.starts_with(&first));
-    let by = Some(key(9).public());
-    let removed = scene.writer.blobs().remove(hash, by);
+    let removed = remove(&scene, hash);
     assert!(matches!(removed, RemovedBlob::Removed(seq) if seq == scene.store.tail()));
     assert!(matches!(
         reader.page(limits::BLOB_PAGE_BYTES),
         Err(BlobReadError::Removed)
     ));
     assert_eq!(read(&scene.store, &hash), None);
-    assert_eq!(scene.writer.blobs().remove(hash, by), RemovedBlob::Absent);
+    assert_eq!(remove(&scene, hash), RemovedBlob::Absent);
     assert_clean(&scene.store, 0);
     keep(&scene, &blob);
     assert!(
@@ -403,6 +408,32 @@ fn a_removed_blob_is_gone_its_reader_gets_an_error_and_it_may_come_again() {
     let scene = scene.reopen();
     assert!(read(&scene.store, &hash).unwrap() == blob);
     assert_clean(&scene.store, 1);
+}
+
+#[test]
+fn the_trail_tells_of_a_removal_and_of_none_that_was_not_done() {
+    let scene = Scene::new();
+    let (blob, other) = (data(1, 10), BlobHash::of(b"other"));
+    keep(&scene, &blob);
+    assert_eq!(remove(&scene, other), RemovedBlob::Absent);
+    assert!(scene.store.acts(None, 9).unwrap().is_empty());
+    let engine = scene.store.shared.db.engine();
+    let before = engine.latest_sequence_number();
+    assert!(matches!(
+        remove(&scene, BlobHash::of(&blob)),
+        RemovedBlob::Removed(_)
+    ));
+    let acts = scene.store.acts(None, 9).unwrap();
+    assert_eq!((acts.len(), acts[0].call.as_str()), (1, "blob.delete"));
+    assert_eq!(
+        (acts[0].by, acts[0].detail.as_str()),
+        (Some(key(9).public()), "because")
+    );
+    let written = engine.get_updates_since(before).unwrap();
+    assert_eq!(written.count(), 1, "one batch");
+    let scene = scene.reopen();
+    assert_eq!(scene.store.acts(None, 9).unwrap(), acts);
+    assert_clean(&scene.store, 0);
 }
 
 #[test]
@@ -500,7 +531,7 @@ fn after_the_writer_was_shut_down_nothing_hangs() {
     let mut upload = begin(&scene, claim(&blob)).unwrap();
     scene.writer.shutdown().unwrap();
     let blobs = scene.writer.blobs();
-    assert_eq!(blobs.remove(BlobHash::of(&blob), None), RemovedBlob::Halted);
+    assert_eq!(remove(&scene, BlobHash::of(&blob)), RemovedBlob::Halted);
     let (told, begun) = mpsc::channel();
     blobs.submit(claim(&blob), move |it| told.send(it.map(drop)).unwrap());
     assert!(begun.recv().is_err(), "dropped");

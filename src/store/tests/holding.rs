@@ -167,6 +167,33 @@ fn a_store_of_schema_2_loses_the_keys_that_held_records_had_and_goes_on() {
 }
 
 #[test]
+fn one_act_may_change_a_record_more_than_once() {
+    let scene = Scene::new();
+    let (first, second) = (version(5), version(6));
+    scene.keep_held(&first);
+    scene.keep_held(&second);
+    let remove = |id| RecordChange::Remove {
+        id,
+        why: Removal::Deleted,
+    };
+    let third = version(7);
+    scene.keep_held(&third);
+    let [first, second, third] = [first, second, third].map(|record| record.id());
+    let (_, missing) = scene.change(vec![
+        RecordChange::Release(first),
+        RecordChange::Release(second),
+        remove(first),
+        RecordChange::Release(second),
+        remove(third),
+        remove(third),
+    ]);
+    let why = "replaced, let in, and removed already";
+    assert_eq!(missing, [first, second, third], "{why}");
+    assert_eq!(scene.store.stats().unwrap().counts.records, 1);
+    scene.reopen().assert_sound();
+}
+
+#[test]
 fn an_act_frees_so_many_keys_and_what_is_held_has_few() {
     let scene = Scene::new();
     let full = |nanos| build(1, 1, kind(1, UNIQUE), nanos, 1, tags(16_000), b"");

@@ -335,9 +335,7 @@ fn what_is_queued_is_written_and_answered_before_the_end() {
     }
     scene.writer.shutdown().unwrap();
     let (sender, _) = mpsc::channel();
-    let late = scene
-        .writer
-        .try_submit(record(1, kind(1, UNIQUE), 1), sender);
+    let late = scene.writer.submit(record(1, kind(1, UNIQUE), 1), sender);
     assert!(matches!(late, Err(SubmitError::Closed(..))));
     assert_eq!(
         scene.writer.register_user(key(1).public(), 0),
@@ -373,26 +371,6 @@ fn a_store_has_one_writer_at_a_time() {
         .unwrap()
         .shutdown()
         .unwrap();
-}
-
-#[test]
-fn a_full_queue_turns_the_next_one_back() {
-    let scene = Scene::new();
-    scene.hold();
-    let mut taken = 0;
-    let (sender, _outcomes) = mpsc::channel();
-    loop {
-        let record = record(1, kind(1, UNIQUE), taken);
-        match scene.writer.try_submit(record, sender.clone()) {
-            Ok(()) => taken += 1,
-            Err(SubmitError::Full(..)) => break,
-            Err(SubmitError::Closed(..)) => panic!("closed"),
-        }
-    }
-    assert_eq!(taken, crate::base::limits::COMMIT_QUEUE_MAX_RECORDS as u64);
-    scene.release();
-    scene.writer.shutdown().unwrap();
-    assert_eq!(scene.store.tail(), Seq::new(taken));
 }
 
 #[test]
