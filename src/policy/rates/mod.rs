@@ -1,9 +1,9 @@
 //! How much a peer may use in a time: pure counting, on a clock that is passed in.
 //!
-//! What is used is counted for the key that a peer speaks for and for the household it comes from
+//! What is used is counted for the key that a peer speaks for and for the network it comes from
 //! (an IPv4 address, or an IPv6 network of 64 bits):
 //!
-//! | peer | its key's account | its household's account |
+//! | peer | its key's account | its network's account |
 //! | --- | --- | --- |
 //! | user of this server | a user's allowance | of all users there: what a few of them may use |
 //! | stranger with a key | a stranger's | of all strangers there: what one of them may use |
@@ -30,8 +30,9 @@ pub use self::rules::{Asker, Limit, RateRules};
 
 use self::counters::add;
 use self::gcra::{Cell, Meter, Ticks};
-use self::rules::{Household, Origin};
+use self::rules::Origin;
 use self::table::{Account, Table};
+use crate::base::Network;
 use crate::base::limits::{
     BANNED_TOLD_PER_SECOND, RATE_DEBT_MAX, RATE_ENTRIES_MAX, RATE_PATIENCE, RATE_REFUSALS_FACTOR,
 };
@@ -52,7 +53,7 @@ struct Books {
     origins: Table<Origin>,
     keys: Table<PublicKey>,
     /// Apart from the others, for these say something for an hour.
-    registrations: Table<Household>,
+    registrations: Table<Network>,
     /// Banned peers that were told so.
     told: Cell,
 }
@@ -140,7 +141,7 @@ impl Rates {
     #[must_use]
     pub fn handshake(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Seat> {
         let ticks = self.ticks(now);
-        let origin = Origin::Strangers(Household::of(address));
+        let origin = Origin::Strangers(Network::of(address));
         let mut books = self.books();
         let meter = Meter::of(books.rules.of_origin(Limit::Handshakes, origin));
         let in_flight_max = books.rules.handshakes_in_flight(origin);
@@ -169,7 +170,7 @@ impl Rates {
         })
     }
 
-    /// Counts an open connection; `None` where its key or its household has as many as it may have.
+    /// Counts an open connection; `None` where its key or its network has as many as it may have.
     #[must_use]
     pub fn connection(self: &Arc<Self>, asker: &Asker, now: Instant) -> Option<Seat> {
         let ticks = self.ticks(now);
@@ -277,15 +278,15 @@ impl Rates {
         wait.span()
     }
 
-    /// Uses one of the registrations that are left to the household of `address`, if one is.
+    /// Uses one of the registrations that are left to the network of `address`, if one is.
     pub fn may_register(&self, address: IpAddr, now: Instant) -> bool {
         let ticks = self.ticks(now);
-        let household = Household::of(address);
+        let network = Network::of(address);
         let mut books = self.books();
-        let Some(max) = books.rules.registrations(household) else {
+        let Some(max) = books.rules.registrations(network) else {
             return true;
         };
-        let cell = &mut books.registrations.of(household, ticks).registrations;
+        let cell = &mut books.registrations.of(network, ticks).registrations;
         match Meter::hourly(max).used(*cell, ticks, 1) {
             Some(used) => {
                 *cell = used;

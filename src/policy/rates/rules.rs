@@ -1,9 +1,9 @@
 //! What the operator allows.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::gcra::Allowance;
-use crate::base::limits;
+use crate::base::{Network, limits};
 use crate::wire::PublicKey;
 
 /// Something that is counted.
@@ -83,17 +83,13 @@ pub struct Asker {
     pub is_user: bool,
 }
 
-/// An address as it is counted: in IPv6 the network of 64 bits, for that is what one customer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Household(IpAddr);
-
 /// Whose account it is in the table of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
-    /// The strangers of a household.
-    Strangers(Household),
-    /// All the users of a household.
-    Users(Household),
+    /// The strangers of a network.
+    Strangers(Network),
+    /// All the users of a network.
+    Users(Network),
 }
 
 impl RateRules {
@@ -124,7 +120,7 @@ impl RateRules {
         self.scaled(limit, self.key_factor(is_user))
     }
 
-    /// What a household may use.
+    /// What a network may use.
     pub(super) fn of_origin(&self, limit: Limit, origin: Origin) -> Allowance {
         self.scaled(limit, self.origin_factor(origin))
     }
@@ -134,21 +130,21 @@ impl RateRules {
         (self.connections > 0).then_some(self.connections)
     }
 
-    /// Connections that a household may have open.
+    /// Connections that a network may have open.
     pub(super) fn origin_connections(&self, origin: Origin) -> Option<u32> {
         let max = self.connections.saturating_mul(self.origin_factor(origin));
         (max > 0).then_some(max)
     }
 
-    /// Handshakes that a household may have in flight.
+    /// Handshakes that a network may have in flight.
     pub(super) fn handshakes_in_flight(&self, origin: Origin) -> Option<u32> {
         let max = limits::ADDRESS_HANDSHAKES_MAX.saturating_mul(self.origin_factor(origin));
         (self.handshakes_per_second > 0).then_some(max)
     }
 
-    /// Users whom a household may register in an hour; `None` where there is no limit.
-    pub(super) fn registrations(&self, household: Household) -> Option<u32> {
-        let factor = self.origin_factor(Origin::Strangers(household));
+    /// Users whom a network may register in an hour; `None` where there is no limit.
+    pub(super) fn registrations(&self, network: Network) -> Option<u32> {
+        let factor = self.origin_factor(Origin::Strangers(network));
         let max = limits::REGISTRATIONS_PER_HOUR.saturating_mul(factor);
         (self.handshakes_per_second > 0).then_some(max)
     }
@@ -158,14 +154,14 @@ impl RateRules {
     }
 
     fn origin_factor(&self, origin: Origin) -> u32 {
-        let (household, factor) = match origin {
-            Origin::Strangers(household) => (household, 1),
-            Origin::Users(household) => {
+        let (network, factor) = match origin {
+            Origin::Strangers(network) => (network, 1),
+            Origin::Users(network) => {
                 let together = limits::RATE_USERS_OF_ADDRESS_FACTOR;
-                (household, self.user_factor.saturating_mul(together))
+                (network, self.user_factor.saturating_mul(together))
             }
         };
-        if household.is_loopback() {
+        if network.is_loopback() {
             factor.saturating_mul(self.loopback_factor)
         } else {
             factor
@@ -209,30 +205,13 @@ impl Default for RateRules {
     }
 }
 
-impl Household {
-    pub(super) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self(address.into()),
-            IpAddr::V6(address) if address.is_loopback() => Self(address.into()),
-            IpAddr::V6(address) => {
-                let network = address.to_bits() & (u128::MAX << 64);
-                Self(Ipv6Addr::from_bits(network).into())
-            }
-        }
-    }
-
-    const fn is_loopback(self) -> bool {
-        self.0.is_loopback()
-    }
-}
-
 impl Asker {
     pub(super) fn origin(&self) -> Origin {
-        let household = Household::of(self.address);
+        let network = Network::of(self.address);
         if self.is_user {
-            Origin::Users(household)
+            Origin::Users(network)
         } else {
-            Origin::Strangers(household)
+            Origin::Strangers(network)
         }
     }
 }
@@ -242,28 +221,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_household_is_an_ipv4_address_or_an_ipv6_network_of_64_bits() {
-        let check = |left: &str, right: &str, same: bool| {
-            let of = |text: &str| Household::of(text.parse().unwrap());
-            assert_eq!(of(left) == of(right), same, "{left} {right}");
-        };
-        check("203.0.113.7", "203.0.113.7", true);
-        check("203.0.113.7", "::ffff:203.0.113.7", true);
-        check("203.0.113.7", "203.0.113.8", false);
-        check("127.0.0.1", "127.0.0.2", false);
-        check("2001:db8::1", "2001:db8::ffff:1", true);
-        check("2001:db8::1", "2001:db8:0:1::1", false);
-        check("::1", "::2", false);
-    }
-
-    #[test]
     fn users_and_loopback_may_use_a_multiple() {
         let rules = RateRules::default();
         let base = rules.of_key(Limit::Submissions, false);
         assert_eq!(base.per_second, 50);
         assert_eq!(rules.of_key(Limit::Submissions, true).per_second, 200);
         assert_eq!(rules.of_key(Limit::Submissions, true).burst, 20_000);
-        let origin = |text: &str| Origin::Strangers(Household::of(text.parse().unwrap()));
+        let origin = |text: &str| Origin::Strangers(Network::of(text.parse().unwrap()));
         let streams = |text: &str| rules.of_origin(Limit::Streams, origin(text));
         assert_eq!(streams("203.0.113.7").burst, 500);
         assert_eq!(streams("127.0.0.3").per_second, 500);
