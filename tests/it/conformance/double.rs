@@ -30,6 +30,8 @@ pub(super) enum Fault {
     CompleteFirst,
     CompleteTwice,
     NeverUnsubscribes,
+    /// A QUERY leaves the subscription with its ID as it is.
+    QueryLeavesOpen,
     LiveTwice,
     /// ACCEPTED, but others see the record only after the submitter's next message.
     StoresLater,

@@ -146,7 +146,11 @@ impl Shelf {
     }
 
     pub(super) fn query(&self, speaker: &Speaker, id: QueryId, limit: u16, filter: &Filter) {
-        let state = self.state();
+        let mut state = self.state();
+        let is_same = |it: &Subscription| it.stream == speaker.stream && it.id == id;
+        if self.fault != Fault::QueryLeavesOpen {
+            state.subscriptions.retain(|it| !is_same(it));
+        }
         self.send_stored(&state, speaker, id, limit, filter);
         speaker.close(id, ResultCode::Success);
     }
