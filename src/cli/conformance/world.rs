@@ -1,5 +1,7 @@
 //! The server under test, and the people who visit it.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use crate::base::{Role, limits};
 use crate::client::{ConnectError, RawConnection, Target};
 use crate::wire::{
     Body, BodyRefusal, EXTENSION_APP, Filter, FilterBuilder, Info, InfoReply, Kind, Record,
-    RecordBuilder, ResultCode, RoleCondition, SecretKey, ServerMessage, Transport,
+    RecordBuilder, ResultCode, RoleCondition, SecretKey, ServerMessage, Timestamp, Transport,
 };
 
 /// Who speaks.
@@ -332,10 +334,18 @@ fn wanted() -> Vec<u32> {
     vec![EXTENSION_APP, TEST_APP]
 }
 
-/// A kind of the example application with those flags and a number drawn for it, so that no other
-/// check and no other run uses it.
+/// A kind of the example application with those flags and a number that no other check of this run
+/// has, and no run has had on the same server for [`LATELY`].
 pub(super) fn kind(flags: u16) -> Result<Kind, Stop> {
-    let number: u16 = rand::random();
+    // Not drawn: of 65 536 numbers two of the few hundred of a run would often be one. They begin
+    // where the clock stands, which is further on when the next run comes.
+    static FIRST: LazyLock<u16> = LazyLock::new(|| {
+        let ticks = Timestamp::now().nanos() / KIND_TICK_NANOS;
+        let [.., high, low] = ticks.to_be_bytes();
+        u16::from_be_bytes([high, low])
+    });
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let number = FIRST.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
     let bits = u64::from(TEST_APP) << 32 | u64::from(number) << 16 | u64::from(flags);
     Kind::new(bits).map_err(|error| skipped(error.to_string()))
 }
@@ -361,10 +371,19 @@ pub(super) fn built(filter: FilterBuilder) -> Result<Filter, Stop> {
     filter.build().map_err(|error| skipped(error.to_string()))
 }
 
-/// The filter for records of those kinds.
+/// The filter for records of those kinds, but for what earlier runs left behind.
 pub(super) fn of_kinds(kinds: impl IntoIterator<Item = Kind>) -> Result<Filter, Stop> {
-    built(FilterBuilder::new().kinds(kinds))
+    let lately = Timestamp::now().saturating_sub(LATELY);
+    built(FilterBuilder::new().kinds(kinds).since(lately))
 }
+
+/// Longer than a check takes from making a record to asking for it.
+const LATELY: Duration = Duration::from_secs(300);
+
+/// A run takes fewer kinds than there are of these in it, and all numbers have had their turn when
+/// [`LATELY`] is over.
+const KIND_TICK_NANOS: u64 = 5_000_000;
+const _: () = assert!(KIND_TICK_NANOS << 16 > LATELY.as_secs() * 1_000_000_000);
 
 /// How often a connection is tried again within one check.
 const CONNECT_RETRIES: usize = 3;

@@ -120,7 +120,11 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
         Break::IdTimestamp => flip(&mut bytes, 7, 1),
         Break::Payload => flip(&mut bytes, signature_at.saturating_sub(8), 1),
         Break::Tags => flip(&mut bytes, 160, 1),
-        Break::SignatureR => flip(&mut bytes, signature_at, 1),
+        Break::SignatureR => {
+            let (other, _) = nonce();
+            put(&mut bytes, signature_at, &other);
+            false
+        }
         Break::SignatureS => flip(&mut bytes, signature_at + 32, 1),
         Break::SignatureRange => add_order(&mut bytes, signature_at + 32),
         Break::Author => flip(&mut bytes, 70, 1),
@@ -162,7 +166,8 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
         }
         Break::TimestampBit => !flip(&mut bytes, 128, 0x80),
         Break::PayloadLength => !flip(&mut bytes, 150, 1),
-        Break::SignatureLength => !flip(&mut bytes, 146, 1),
+        // 63, which takes as much room as 64.
+        Break::SignatureLength => !flip(&mut bytes, 146, 0x7f),
         Break::ReservedFlag => !flip(&mut bytes, 136, 0x20),
         Break::FlagByte => !flip(&mut bytes, 137, 1),
         Break::Scheme => !flip(&mut bytes, 136, 0x40),
@@ -206,16 +211,18 @@ fn sign(bytes: &mut [u8], signature: impl FnOnce(&Hash64) -> [u8; 64]) -> Result
 /// What is a signature of anything for whoever takes the neutral point for a key: `8·k·A` is nothing
 /// then, so S is the nonce itself. No key has a part in it.
 fn by_nobody(_: &Hash64) -> [u8; 64] {
-    let nonce = Hash64::of(&rand::random::<[u8; 32]>());
-    let nonce = Scalar::from_bytes_mod_order_wide(nonce.as_bytes());
+    let (r, nonce) = nonce();
     let mut signature = [0; 64];
-    put(
-        &mut signature,
-        0,
-        &EdwardsPoint::mul_base(&nonce).compress().0,
-    );
+    put(&mut signature, 0, &r);
     put(&mut signature, 32, nonce.as_bytes());
     signature
+}
+
+/// Some R, and the nonce behind it.
+fn nonce() -> ([u8; 32], Scalar) {
+    let nonce = Hash64::of(&rand::random::<[u8; 32]>());
+    let nonce = Scalar::from_bytes_mod_order_wide(nonce.as_bytes());
+    (EdwardsPoint::mul_base(&nonce).compress().0, nonce)
 }
 
 /// Flips bits of the byte at `at`. Tells that the record is not to be signed anew.
