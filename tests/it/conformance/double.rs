@@ -249,28 +249,7 @@ impl Visit {
                         None => Then::EndStream,
                     }
                 }
-                Err(FrameError::TooLarge { subject, .. }) => {
-                    let result = match fault {
-                        Fault::TakesTooLarge => ResultCode::Accepted,
-                        _ => ResultCode::TooLarge,
-                    };
-                    self.broken(&speaker, subject, result)
-                }
-                Err(_) if !self.has_greeted.load(Ordering::Relaxed) => throw_out(&speaker),
-                Err(FrameError::BadLength { subject, .. }) => {
-                    let result = match fault {
-                        Fault::LaxLength => ResultCode::NotFound,
-                        _ => ResultCode::Invalid,
-                    };
-                    self.broken(&speaker, subject, result);
-                    unrecognized(&speaker)
-                }
-                Err(FrameError::UnknownType(_)) if fault == Fault::GoesOnAfterUnknown => {
-                    frames = FrameReader::new(Direction::ToServer);
-                    unrecognized(&speaker);
-                    Then::GoOn
-                }
-                Err(_) => unrecognized(&speaker),
+                Err(error) => self.unframed(&speaker, &error, &mut frames),
             };
         }
         held.iter_mut().for_each(release);
@@ -278,6 +257,34 @@ impl Visit {
         drop((speaker, held));
         writing.await.ok();
         then == Then::EndConnection
+    }
+
+    /// What becomes of bytes that are no message.
+    fn unframed(&self, speaker: &Speaker, error: &FrameError, frames: &mut FrameReader) -> Then {
+        match (error, self.shelf.fault) {
+            (FrameError::TooLarge { subject, .. }, fault) => {
+                let result = match fault {
+                    Fault::TakesTooLarge => ResultCode::Accepted,
+                    _ => ResultCode::TooLarge,
+                };
+                self.broken(speaker, *subject, result)
+            }
+            _ if !self.has_greeted.load(Ordering::Relaxed) => throw_out(speaker),
+            (FrameError::BadLength { subject, .. }, fault) => {
+                let result = match fault {
+                    Fault::LaxLength => ResultCode::NotFound,
+                    _ => ResultCode::Invalid,
+                };
+                self.broken(speaker, *subject, result);
+                unrecognized(speaker)
+            }
+            (FrameError::UnknownType(_), Fault::GoesOnAfterUnknown) => {
+                *frames = FrameReader::new(Direction::ToServer);
+                unrecognized(speaker);
+                Then::GoOn
+            }
+            _ => unrecognized(speaker),
+        }
     }
 
     fn message(&self, speaker: &Speaker, bytes: &Bytes) -> Then {

@@ -120,11 +120,7 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
         Break::IdTimestamp => flip(&mut bytes, 7, 1),
         Break::Payload => flip(&mut bytes, signature_at.saturating_sub(8), 1),
         Break::Tags => flip(&mut bytes, 160, 1),
-        Break::SignatureR => {
-            let (other, _) = nonce();
-            put(&mut bytes, signature_at, &other);
-            false
-        }
+        Break::SignatureR => !put(&mut bytes, signature_at, &nonce().0),
         Break::SignatureS => flip(&mut bytes, signature_at + 32, 1),
         Break::SignatureRange => add_order(&mut bytes, signature_at + 32),
         Break::Author => flip(&mut bytes, 70, 1),
@@ -140,29 +136,16 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
             bytes.truncate(144);
             false
         }
-        Break::OtherSigner => {
-            put(&mut bytes, 96, SecretKey::generate().public().as_bytes());
-            true
-        }
-        Break::AuthorSmallOrder => {
-            put(&mut bytes, 64, &NEUTRAL);
-            true
-        }
-        Break::SignerSmallOrder => {
-            put(&mut bytes, 96, &NEUTRAL);
-            true
-        }
-        Break::SignerNotCanonical => {
-            put(&mut bytes, 96, &NEUTRAL_NOT_CANONICAL);
-            true
-        }
+        Break::OtherSigner => put(&mut bytes, 96, SecretKey::generate().public().as_bytes()),
+        Break::AuthorSmallOrder => put(&mut bytes, 64, &NEUTRAL),
+        Break::SignerSmallOrder => put(&mut bytes, 96, &NEUTRAL),
+        Break::SignerNotCanonical => put(&mut bytes, 96, &NEUTRAL_NOT_CANONICAL),
         Break::AuthorNotCanonical => {
             // y = p + 3, which stands for y = 3.
             let mut key = [0xff; 32];
             key[0] = 0xf0;
             key[31] = 0x7f;
-            put(&mut bytes, 64, &key);
-            true
+            put(&mut bytes, 64, &key)
         }
         Break::TimestampBit => !flip(&mut bytes, 128, 0x80),
         Break::PayloadLength => !flip(&mut bytes, 150, 1),
@@ -233,11 +216,13 @@ fn flip(bytes: &mut [u8], at: usize, bits: u8) -> bool {
     false
 }
 
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+/// Writes `value` at `at`. Tells that the record is to be signed anew.
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> bool {
     let place = bytes.iter_mut().skip(at);
     for (byte, new) in place.zip(value) {
         *byte = *new;
     }
+    true
 }
 
 /// Adds the order of the group to the little-endian number at `at`, which is below it. The equation
