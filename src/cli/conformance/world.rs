@@ -335,17 +335,15 @@ fn wanted() -> Vec<u32> {
 }
 
 /// A kind of the example application with those flags and a number that no other check of this run
-/// has, and no run has had on the same server for [`LATELY`].
+/// has, and no run has had on the same server a moment ago.
 pub(super) fn kind(flags: u16) -> Result<Kind, Stop> {
     // Not drawn: of 65 536 numbers two of the few hundred of a run would often be one. They begin
-    // where the clock stands, which is further on when the next run comes.
-    static FIRST: LazyLock<u16> = LazyLock::new(|| {
-        let ticks = Timestamp::now().nanos() / KIND_TICK_NANOS;
-        let [.., high, low] = ticks.to_be_bytes();
-        u16::from_be_bytes([high, low])
-    });
+    // where the clock stands, and no run takes one in each tick of it.
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let number = FIRST.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+    let ticks = RUN_START.nanos() / KIND_TICK_NANOS;
+    let [.., high, low] = ticks.to_be_bytes();
+    let first = u16::from_be_bytes([high, low]);
+    let number = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
     let bits = u64::from(TEST_APP) << 32 | u64::from(number) << 16 | u64::from(flags);
     Kind::new(bits).map_err(|error| skipped(error.to_string()))
 }
@@ -373,17 +371,23 @@ pub(super) fn built(filter: FilterBuilder) -> Result<Filter, Stop> {
 
 /// The filter for records of those kinds, but for what earlier runs left behind.
 pub(super) fn of_kinds(kinds: impl IntoIterator<Item = Kind>) -> Result<Filter, Stop> {
-    let lately = Timestamp::now().saturating_sub(LATELY);
-    built(FilterBuilder::new().kinds(kinds).since(lately))
+    built(FilterBuilder::new().kinds(kinds).since(this_run()))
 }
 
-/// Longer than a check takes from making a record to asking for it.
-const LATELY: Duration = Duration::from_secs(300);
+/// What is dated earlier is of another run.
+pub(super) fn this_run() -> Timestamp {
+    RUN_START.saturating_sub(DATED_BACK)
+}
 
-/// A run takes fewer kinds than there are of these in it, and all numbers have had their turn when
-/// [`LATELY`] is over.
-const KIND_TICK_NANOS: u64 = 5_000_000;
-const _: () = assert!(KIND_TICK_NANOS << 16 > LATELY.as_secs() * 1_000_000_000);
+/// When the first kind was taken.
+static RUN_START: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
+
+/// No check that looks for kinds dates its records further back.
+const DATED_BACK: Duration = Duration::from_secs(15);
+
+/// All numbers have had their turn when this has passed 65 536 times.
+const KIND_TICK_NANOS: u64 = 1_000_000;
+const _: () = assert!(KIND_TICK_NANOS << 16 > DATED_BACK.as_secs() * 1_000_000_000);
 
 /// How often a connection is tried again within one check.
 const CONNECT_RETRIES: usize = 3;

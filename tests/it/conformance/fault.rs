@@ -101,6 +101,8 @@ pub(super) enum Fault {
     IgnoresTags,
     /// That, in the answer to a QUERY alone.
     IgnoresTagsInQueries,
+    /// That, of what arrives alone.
+    IgnoresTagsInNews,
     /// That, on streams bound to encryption alone.
     IgnoresTagsWhereBound,
     FirstTagOnly,

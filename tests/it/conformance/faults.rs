@@ -454,6 +454,11 @@ const SUBSCRIPTIONS: &[Row] = &[
 
 const ACCESS: &[Row] = &[
     (
+        Fault::IgnoresTagsInNews,
+        "",
+        "access.tagged.live encryption.author encryption.nobody-else",
+    ),
+    (
         Fault::AuthorsSeeNothing,
         "access",
         "access.author-only.author",

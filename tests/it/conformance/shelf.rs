@@ -471,9 +471,13 @@ impl Shelf {
     fn announce(&self, state: &State, record: &Record) -> usize {
         let new = held(record.clone());
         let is_told = |it: &&Subscription| {
+            let mut reader = it.reader;
+            if self.fault == Fault::IgnoresTagsInNews {
+                reader.role = Some(StreamRole::Operator);
+            }
             !it.out.is_closed()
                 && it.filter.matches(&record.view(), new.received)
-                && self.may_see(state, &new, it.reader)
+                && self.may_see(state, &new, reader)
         };
         let told: Vec<&Subscription> = state.subscriptions.iter().filter(is_told).collect();
         let open = told.iter().filter(|it| !it.is_over);
@@ -525,8 +529,10 @@ impl Shelf {
         let is_bound = reader.role == Some(StreamRole::Encryption);
         let is_ignored = match self.fault {
             Fault::IgnoresTags => true,
-            // The reader of a QUERY is made that of an operator there.
-            Fault::IgnoresTagsInQueries => reader.role == Some(StreamRole::Operator),
+            // The reader is made an operator there.
+            Fault::IgnoresTagsInQueries | Fault::IgnoresTagsInNews => {
+                reader.role == Some(StreamRole::Operator)
+            }
             Fault::IgnoresTagsWhereBound => is_bound,
             Fault::AuthorReadsLetters => is_bound && is_author,
             _ => false,
