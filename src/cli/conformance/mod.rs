@@ -7,6 +7,7 @@
 //! | `made_up.rs` | keys that belong to nobody |
 //! | `talk.rs` | one stream, byte for byte |
 //! | `corpus.rs` | the records that filters are tried on |
+//! | `ways.rs` | how one comes upon a record |
 //! | `groups/` | the checks |
 //! | `row.rs` | what is printed |
 //!
@@ -19,6 +20,7 @@ mod groups;
 mod made_up;
 mod row;
 mod talk;
+mod ways;
 mod world;
 
 #[cfg(test)]
@@ -89,8 +91,7 @@ pub(super) async fn run(context: &Context, command: &ConformanceCommand) -> Resu
         })
         .collect();
     for (check, handle) in running {
-        let outcome = handle.await;
-        let outcome = outcome.unwrap_or_else(|_| Err(skipped("the check itself broke off")));
+        let outcome = outcome_of(handle).await;
         summary.count(&outcome);
         output.row(&CheckRow::new(check, &outcome))?;
         // Whoever watches sees each line when it is known.
@@ -103,6 +104,12 @@ pub(super) async fn run(context: &Context, command: &ConformanceCommand) -> Resu
     } else {
         Exit::Refused
     })
+}
+
+/// How the check ended. One that broke off proved nothing, so the run must not be called a success.
+async fn outcome_of(check: JoinHandle<Outcome>) -> Outcome {
+    let broke_off = |_| Err(failed("an end", "the check itself broke off"));
+    check.await.unwrap_or_else(broke_off)
 }
 
 /// Makes one check, as often as the server calls for patience.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::check::{Stop, failed, skipped};
+use super::check::{Stop, failed};
 use crate::base::{Role, limits};
 use crate::client::{RawConnection, RawStream, StreamEnd};
 use crate::wire::{
@@ -188,8 +188,8 @@ impl Talk {
         }
     }
 
-    /// Binds the stream to `role`.
-    pub(super) async fn bind(&mut self, role: Role) -> Result<(), Stop> {
+    /// Asks to bind the stream to `role`, and tells the result.
+    pub(super) async fn bind(&mut self, role: Role) -> Result<ResultCode, Stop> {
         let open = RoleOpen {
             role: role.into(),
             app: None,
@@ -199,10 +199,7 @@ impl Talk {
             ServerMessage::Extension(reply) if reply.kind == RoleStatus::KIND => {
                 let status = RoleStatus::decode(&reply.body)
                     .map_err(|error| failed("a ROLE STATUS that decodes", error.to_string()))?;
-                match status.result {
-                    ResultCode::Success => Ok(()),
-                    result => Err(skipped(format!("the role {role} is not open ({result})"))),
-                }
+                Ok(status.result)
             }
             other => Err(failed("ROLE STATUS", name(&other))),
         }
@@ -230,6 +227,12 @@ impl Talk {
         self.send(ClientMessage::Get { id, references }.encode())
             .await?;
         self.answer(id).await
+    }
+
+    /// Whether a GET by its ID brings `record`, and nothing else.
+    pub(super) async fn gets(&mut self, record: &Record) -> Result<bool, Stop> {
+        let answer = self.get(vec![Reference::Id(record.id())]).await?;
+        Ok(answer.records == [record.bytes()])
     }
 
     /// Asks for the stored records that pass `filter`.
@@ -276,22 +279,44 @@ impl Talk {
 
     /// The replies to the subscription `id` up to LOCALLY COMPLETE.
     pub(super) async fn until_complete(&mut self, id: QueryId) -> Result<Vec<Bytes>, Stop> {
+        match self.until_settled(id).await? {
+            (records, None) => Ok(records),
+            (_, Some(result)) => Err(failed(
+                "RECORDs, then LOCALLY COMPLETE",
+                format!("QUERY CLOSED ({result})"),
+            )),
+        }
+    }
+
+    /// The same of one that may be refused; then the result as well.
+    pub(super) async fn until_settled(
+        &mut self,
+        id: QueryId,
+    ) -> Result<(Vec<Bytes>, Option<ResultCode>), Stop> {
         let mut records = Vec::new();
         let mut allowance = Allowance::new();
         loop {
             match self.part(&mut allowance).await?.0 {
                 ServerMessage::Record { id: of, record } if of == id => records.push(record),
-                ServerMessage::LocallyComplete { id: of } if of == id => return Ok(records),
+                ServerMessage::LocallyComplete { id: of } if of == id => {
+                    return Ok((records, None));
+                }
+                ServerMessage::QueryClosed { id: of, result } if of == id => {
+                    return Ok((records, Some(result)));
+                }
                 other => return Err(failed("RECORDs, then LOCALLY COMPLETE", name(&other))),
             }
         }
     }
 
     /// What a subscription brings of what is stored, wherever LOCALLY COMPLETE stands among it. The
-    /// subscription is ended.
+    /// subscription is ended. One that is refused brings nothing.
     pub(super) async fn stored(&mut self, filter: &Filter) -> Result<Vec<Bytes>, Stop> {
         let id = self.subscribe(filter).await?;
-        let mut records = self.until_complete(id).await?;
+        let (mut records, refused) = self.until_settled(id).await?;
+        if refused.is_some() {
+            return Ok(records);
+        }
         self.send(ClientMessage::Unsubscribe { id }.encode())
             .await?;
         let (more, _) = self.until_closed(id).await?;

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::*;
+use crate::wire::ResultCode;
 
 /// The list of the checks as docs/CONFORMANCE.md has it.
 fn table() -> String {
@@ -35,6 +36,24 @@ fn every_check_has_an_id_of_its_own_and_a_sentence() {
         assert!(check.text.ends_with('.'), "{}", check.id);
         assert!(!check.text.contains('|'), "{}", check.id);
     }
+}
+
+#[test]
+fn what_is_invalid_is_called_so_or_not_looked_at() {
+    let judge = super::world::judge_bad;
+    assert_eq!(judge(ResultCode::Invalid), Ok(()));
+    for taken in [ResultCode::Accepted, ResultCode::Duplicate] {
+        assert!(matches!(judge(taken), Err(Stop::Failed { .. })));
+    }
+    let refused = judge(ResultCode::Unauthorized);
+    assert!(matches!(refused, Err(Stop::Skipped(_))));
+}
+
+#[tokio::test]
+async fn a_check_that_breaks_off_has_failed() {
+    let broken: JoinHandle<Outcome> = tokio::spawn(async { panic!("on purpose") });
+    let outcome = outcome_of(broken).await;
+    assert!(matches!(outcome, Err(Stop::Failed { .. })), "{outcome:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The server under test, and the people who visit it.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,12 +10,12 @@ use tokio::time::timeout;
 
 use super::check::{Stop, failed, skipped};
 use super::corpus::Corpus;
-use super::talk::Talk;
+use super::talk::{Talk, name};
 use crate::base::{Role, limits};
 use crate::client::{ConnectError, RawConnection, Target};
 use crate::wire::{
-    Body, EXTENSION_APP, Info, InfoReply, Kind, Record, RecordBuilder, ResultCode, RoleCondition,
-    SecretKey, ServerMessage, Transport,
+    Body, BodyRefusal, EXTENSION_APP, Filter, FilterBuilder, Info, InfoReply, Kind, Record,
+    RecordBuilder, ResultCode, RoleCondition, SecretKey, ServerMessage, Timestamp, Transport,
 };
 
 /// Who speaks.
@@ -39,8 +41,9 @@ pub(super) struct World {
     pub(super) stranger: SecretKey,
     /// Whether the user's key was given, so that the user is one the server serves.
     pub(super) is_user_given: bool,
-    /// What the server said of itself; `None` where it does not know the extension messages.
-    pub(super) info: Option<InfoReply>,
+    /// What the server said of itself, or what came instead; `None` where it does not grant the
+    /// extension messages.
+    info: Option<Result<InfoReply, Stop>>,
     /// A connection of each, over a transport that has many streams, with its first stream.
     shared: [Mutex<Option<Talk>>; 4],
     corpus: OnceCell<Result<Corpus, Stop>>,
@@ -87,13 +90,23 @@ impl World {
             corpus: OnceCell::new(),
             pace: Mutex::default(),
         };
-        // A server that does not answer here is told apart by the checks.
-        world.info = world.ask_info().await.ok().flatten();
+        world.info = Box::pin(world.first_info()).await;
         // Where anybody with a key is served, nobody is before the first visit.
         for who in [Who::User, Who::Second] {
             world.talk(who).await.ok();
         }
         Ok(world)
+    }
+
+    /// Asks what the server is. That it did not answer as it must is for the checks to say.
+    async fn first_info(&self) -> Option<Result<InfoReply, Stop>> {
+        for pause in limits::CONFORMANCE_PAUSES {
+            match self.ask_info().await {
+                Err(Stop::TooFast) => tokio::time::sleep(pause).await,
+                asked => return asked.transpose(),
+            }
+        }
+        Some(Err(skipped("the server answers INFO with TOO_FAST")))
     }
 
     async fn ask_info(&self) -> Result<Option<InfoReply>, Stop> {
@@ -102,9 +115,20 @@ impl World {
             return Ok(None);
         }
         talk.send(Info {}.encode(1)).await?;
-        match talk.message().await?.0 {
-            ServerMessage::Extension(reply) => Ok(InfoReply::decode(&reply.body).ok()),
-            _ => Ok(None),
+        let reply = match talk.message().await?.0 {
+            ServerMessage::Extension(reply) if reply.kind == InfoReply::KIND => reply,
+            other => return Err(failed("INFO REPLY", name(&other))),
+        };
+        match (
+            InfoReply::decode(&reply.body),
+            BodyRefusal::decode(&reply.body),
+        ) {
+            (Ok(info), _) => Ok(Some(info)),
+            (Err(_), Ok(refusal)) if refusal.result == ResultCode::TooFast => Err(Stop::TooFast),
+            (Err(error), _) => Err(failed(
+                "an INFO REPLY that decodes",
+                super::super::error::chain(&error),
+            )),
         }
     }
 
@@ -240,16 +264,42 @@ impl World {
 
     /// Whether the server says that it plays `role` now; `None` where it does not tell.
     pub(super) fn says_open(&self, role: Role) -> Option<bool> {
-        let info = self.info.as_ref()?;
+        let info = self.info()?;
         let report = info.roles.get(&role.into());
         Some(report.is_some_and(|report| report.state == RoleCondition::Open))
     }
 
-    /// Ends the check as not testable where the server does not know the extension messages.
-    pub(super) fn need_extensions(&self) -> Result<&InfoReply, Stop> {
-        self.info
-            .as_ref()
-            .ok_or_else(|| skipped("the server does not have the extension messages"))
+    /// Whether the server must take what that role takes: it says that it plays the role, and the
+    /// user is one whom it serves.
+    pub(super) fn must_take(&self, role: Role) -> bool {
+        self.is_user_given && self.says_open(role) == Some(true)
+    }
+
+    /// Whether the server grants the extension messages.
+    pub(super) const fn has_extensions(&self) -> bool {
+        self.info.is_some()
+    }
+
+    /// What the server said of itself, where it did.
+    pub(super) fn info(&self) -> Option<&InfoReply> {
+        self.info.as_ref()?.as_ref().ok()
+    }
+
+    /// Ends the check as not testable where the server does not grant the extension messages.
+    pub(super) fn need_extensions(&self) -> Result<(), Stop> {
+        match self.has_extensions() {
+            true => Ok(()),
+            false => Err(skipped("the server does not have the extension messages")),
+        }
+    }
+
+    /// What the server said of itself, for a check that needs it: one that has the extension
+    /// messages must say it.
+    pub(super) fn need_info(&self) -> Result<&InfoReply, Stop> {
+        self.need_extensions()?;
+        let refused = || skipped("the server says nothing of itself");
+        let info = self.info.as_ref().ok_or_else(refused)?;
+        info.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -267,15 +317,33 @@ pub(super) fn taken(result: ResultCode) -> Result<(), Stop> {
     }
 }
 
+/// Judges what came of a record that is INVALID. A server that refuses the visitor for another
+/// reason need not have looked at it.
+pub(super) fn judge_bad(result: ResultCode) -> Result<(), Stop> {
+    match result {
+        ResultCode::Invalid => Ok(()),
+        other if other.is_success() => {
+            Err(failed("SUBMISSION RESULT (INVALID)", other.to_string()))
+        }
+        other => taken(other),
+    }
+}
+
 /// What HELLO asks for.
 fn wanted() -> Vec<u32> {
     vec![EXTENSION_APP, TEST_APP]
 }
 
-/// A kind of the example application with those flags and a number drawn for it, so that no other
-/// check and no other run uses it.
+/// A kind of the example application with those flags and a number that no other check of this run
+/// has, and no run has had on the same server a moment ago.
 pub(super) fn kind(flags: u16) -> Result<Kind, Stop> {
-    let number: u16 = rand::random();
+    // Not drawn: of 65 536 numbers two of the few hundred of a run would often be one. They begin
+    // where the clock stands, and no run takes one in each tick of it.
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let ticks = RUN_START.nanos() / KIND_TICK_NANOS;
+    let [.., high, low] = ticks.to_be_bytes();
+    let first = u16::from_be_bytes([high, low]);
+    let number = first.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
     let bits = u64::from(TEST_APP) << 32 | u64::from(number) << 16 | u64::from(flags);
     Kind::new(bits).map_err(|error| skipped(error.to_string()))
 }
@@ -295,6 +363,31 @@ pub(super) fn signed(record: RecordBuilder, key: &SecretKey) -> Result<Record, S
 pub(super) fn plain(author: &SecretKey, flags: u16) -> Result<Record, Stop> {
     signed(record(author, flags)?, author)
 }
+
+/// The filter, which is one that can be made.
+pub(super) fn built(filter: FilterBuilder) -> Result<Filter, Stop> {
+    filter.build().map_err(|error| skipped(error.to_string()))
+}
+
+/// The filter for records of those kinds, but for what earlier runs left behind.
+pub(super) fn of_kinds(kinds: impl IntoIterator<Item = Kind>) -> Result<Filter, Stop> {
+    built(FilterBuilder::new().kinds(kinds).since(this_run()))
+}
+
+/// What is dated earlier is of another run.
+pub(super) fn this_run() -> Timestamp {
+    RUN_START.saturating_sub(DATED_BACK)
+}
+
+/// When the first kind was taken.
+static RUN_START: LazyLock<Timestamp> = LazyLock::new(Timestamp::now);
+
+/// No check that looks for kinds dates its records further back.
+const DATED_BACK: Duration = Duration::from_secs(15);
+
+/// All numbers have had their turn when this has passed 65 536 times.
+const KIND_TICK_NANOS: u64 = 1_000_000;
+const _: () = assert!(KIND_TICK_NANOS << 16 > DATED_BACK.as_secs() * 1_000_000_000);
 
 /// How often a connection is tried again within one check.
 const CONNECT_RETRIES: usize = 3;

@@ -7,51 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use mosaicd::identity::{Channel, Identity, peer_of};
 use mosaicd::wire::{
-    ClientMessage, Direction, Frame, FrameError, FrameReader, PublicKey, Record, RecordError,
-    ResultCode, SecretKey, ServerMessage, Subject,
+    ClientMessage, Direction, EXTENSION_APP, Frame, FrameError, FrameReader, PublicKey, Record,
+    RecordError, ResultCode, SecretKey, ServerMessage, Subject,
 };
 use quinn::crypto::rustls::QuicServerConfig;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::fault::Fault;
 use super::lax;
 use super::shelf::{Shelf, Speaker};
-
-/// The one rule that the server breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    None,
-    /// What is for its author alone is for everybody.
-    LeaksToStrangers,
-    /// What is for the tagged is for everybody.
-    IgnoresTags,
-    FirstTagOnly,
-    OldestFirst,
-    /// LOCALLY COMPLETE comes before the stored records.
-    CompleteFirst,
-    CompleteTwice,
-    NeverUnsubscribes,
-    LiveTwice,
-    /// ACCEPTED, but others see the record only after the submitter's next message.
-    StoresLater,
-    /// ACCEPTED, but a record is lost whose submitter goes away before its next message.
-    ForgetsOnClose,
-    BelievesSignatures,
-    NothingIsSuccess,
-    /// Another reply for what is there and may not be seen.
-    RefusesTheInvisible,
-    DuplicateTells,
-    SecondHello,
-    AnswersBeforeHello,
-    WrongPrefix,
-    DirtyBytes,
-    NoLimit,
-    LastReplaces,
-    KeepsEphemeral,
-    GrantsMore,
-    GoesOnAfterUnknown,
-    BelievesCertificates,
-    OffersEarlyData,
-}
 
 /// A server with one fault. It ends with the runtime.
 pub(super) struct Double {
@@ -67,9 +31,10 @@ impl Double {
         match fault {
             Fault::BelievesCertificates => tls = lax::believing(&identity),
             Fault::OffersEarlyData => lax::offer_early_data(&mut tls),
+            Fault::TakesOtherProtocol => tls.alpn_protocols.push(b"mosaic-conformance".to_vec()),
             _ => {}
         }
-        let shelf = Shelf::new(fault);
+        let shelf = Shelf::new(fault, identity.public());
         let loopback: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
         let crypto = QuicServerConfig::try_from(tls.clone()).unwrap();
         let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -166,13 +131,21 @@ enum Writer {
 
 impl Writer {
     /// Sends what comes until nobody has anything to say any more; then waits until it has arrived.
-    async fn run(mut self, mut messages: UnboundedReceiver<ServerMessage>, fault: Fault) {
-        while let Some(message) = messages.recv().await {
-            let mut bytes = message.encode().to_vec();
-            if fault == Fault::DirtyBytes && bytes[0] == 0x82 {
-                bytes[7] = 1;
-            }
-            let bytes = Bytes::from(bytes);
+    async fn run(mut self, mut messages: UnboundedReceiver<Bytes>, fault: Fault) {
+        while let Some(bytes) = messages.recv().await {
+            let bytes = match (fault, bytes[0]) {
+                (Fault::DirtyBytes, 0x82) | (Fault::DirtyUnrecognized, 0xf0) => {
+                    let mut dirty = bytes.to_vec();
+                    dirty[7] = 1;
+                    dirty.into()
+                }
+                (Fault::DirtyAck, 0x90) => {
+                    let mut dirty = bytes.to_vec();
+                    dirty[5] = 1;
+                    dirty.into()
+                }
+                _ => bytes,
+            };
             let sent = match &mut self {
                 Self::Quic(send) => send.write_chunk(bytes).await.is_ok(),
                 Self::Tcp(channel) => send_all(channel, bytes).await.is_ok(),
@@ -206,11 +179,13 @@ struct Visit {
     connection: usize,
     key: Option<PublicKey>,
     has_greeted: Arc<AtomicBool>,
+    /// The extension messages were granted.
+    has_extensions: Arc<AtomicBool>,
 }
 
 /// What becomes of a stream after a message.
 #[derive(PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     GoOn,
     EndStream,
     EndConnection,
@@ -225,54 +200,91 @@ impl Visit {
             connection: shelf.connected(quic),
             key,
             has_greeted: Arc::default(),
+            has_extensions: Arc::default(),
         }
     }
 
     /// Serves one stream. Tells whether the connection is to be closed behind it.
     async fn talk(&self, mut reader: Reader, writer: Writer) -> bool {
-        let (out, messages) = unbounded_channel();
-        let writing = tokio::spawn(writer.run(messages, self.shelf.fault));
+        let fault = self.shelf.fault;
+        let (sent, messages) = unbounded_channel();
+        let writing = tokio::spawn(writer.run(messages, fault));
+        let (out, mut held) = match fault {
+            Fault::RepliesInReverse => {
+                let (out, held) = unbounded_channel();
+                (out, Some((held, sent)))
+            }
+            _ => (sent, None),
+        };
         let speaker = Speaker {
             connection: self.connection,
             stream: STREAMS.fetch_add(1, Ordering::Relaxed),
             key: self.key,
+            binding: Arc::default(),
             out,
         };
         let mut frames = FrameReader::new(Direction::ToServer);
         let mut then = Then::GoOn;
         while then == Then::GoOn {
             then = match frames.next() {
-                Ok(Some(Frame::Message(message))) => self.message(&speaker, &message),
-                Ok(Some(Frame::BlobData { .. })) => Then::GoOn,
-                Ok(None) => match reader.read().await {
-                    Some(bytes) => {
-                        frames.push(bytes);
-                        Then::GoOn
+                Ok(Some(Frame::Message(message))) => {
+                    if fault == Fault::ReadsOneAtATime {
+                        frames = FrameReader::new(Direction::ToServer);
                     }
-                    None => Then::EndStream,
-                },
-                Err(FrameError::TooLarge { subject, .. }) => {
-                    self.broken(&speaker, subject, ResultCode::TooLarge)
+                    self.message(&speaker, &message)
                 }
-                Err(_) if !self.has_greeted.load(Ordering::Relaxed) => throw_out(&speaker),
-                Err(FrameError::BadLength { subject, .. }) => {
-                    self.broken(&speaker, subject, ResultCode::Invalid);
-                    unrecognized(&speaker)
+                Ok(Some(Frame::BlobData { data, left_bytes })) => {
+                    self.shelf.blob_data(&speaker, &data, left_bytes)
                 }
-                Err(FrameError::UnknownType(_))
-                    if self.shelf.fault == Fault::GoesOnAfterUnknown =>
-                {
-                    frames = FrameReader::new(Direction::ToServer);
-                    unrecognized(&speaker);
-                    Then::GoOn
+                Ok(None) => {
+                    held.iter_mut().for_each(release);
+                    match reader.read().await {
+                        Some(bytes) => {
+                            if fault == Fault::ReadsWholeOnly {
+                                frames = FrameReader::new(Direction::ToServer);
+                            }
+                            frames.push(bytes);
+                            Then::GoOn
+                        }
+                        None => Then::EndStream,
+                    }
                 }
-                Err(_) => unrecognized(&speaker),
+                Err(error) => self.unframed(&speaker, &error, &mut frames),
             };
         }
-        self.shelf.forget(speaker.stream);
-        drop(speaker);
+        held.iter_mut().for_each(release);
+        self.shelf.forget(&speaker);
+        drop((speaker, held));
         writing.await.ok();
         then == Then::EndConnection
+    }
+
+    /// What becomes of bytes that are no message.
+    fn unframed(&self, speaker: &Speaker, error: &FrameError, frames: &mut FrameReader) -> Then {
+        match (error, self.shelf.fault) {
+            (FrameError::TooLarge { subject, .. }, fault) => {
+                let result = match fault {
+                    Fault::TakesTooLarge => ResultCode::Accepted,
+                    _ => ResultCode::TooLarge,
+                };
+                self.broken(speaker, *subject, result)
+            }
+            _ if !self.has_greeted.load(Ordering::Relaxed) => throw_out(speaker),
+            (FrameError::BadLength { subject, .. }, fault) => {
+                let result = match fault {
+                    Fault::LaxLength => ResultCode::NotFound,
+                    _ => ResultCode::Invalid,
+                };
+                self.broken(speaker, *subject, result);
+                unrecognized(speaker)
+            }
+            (FrameError::UnknownType(_), Fault::GoesOnAfterUnknown) => {
+                *frames = FrameReader::new(Direction::ToServer);
+                unrecognized(speaker);
+                Then::GoOn
+            }
+            _ => unrecognized(speaker),
+        }
     }
 
     fn message(&self, speaker: &Speaker, bytes: &Bytes) -> Then {
@@ -281,16 +293,30 @@ impl Visit {
         if is_early && bytes[0] != 0x10 && self.shelf.fault != Fault::AnswersBeforeHello {
             return throw_out(speaker);
         }
-        match ClientMessage::parse(bytes) {
-            Ok(message) => self.answer(speaker, message),
-            Err(error) => self.broken(speaker, error.subject, ResultCode::Invalid),
-        }
+        let result = match ClientMessage::parse(bytes) {
+            Ok(message) if self.is_dirty(&message, bytes) => return unrecognized(speaker),
+            Ok(message) => {
+                let then = self.answer(speaker, message);
+                speaker.has_spoken(bytes[0] != 0x10);
+                return then;
+            }
+            Err(error) if self.shelf.believes(&error) => (error.subject, ResultCode::Success),
+            Err(error) => (error.subject, ResultCode::Invalid),
+        };
+        self.broken(speaker, result.0, result.1)
+    }
+
+    fn is_dirty(&self, message: &ClientMessage, bytes: &Bytes) -> bool {
+        self.shelf.fault == Fault::ReservedMustBeZero && message.encode() != *bytes
     }
 
     fn answer(&self, speaker: &Speaker, message: ClientMessage) -> Then {
         let shelf = &self.shelf;
         match message {
             ClientMessage::Hello { apps, .. } => self.greet(speaker, &apps),
+            ClientMessage::HelloAuth if shelf.fault == Fault::TakesHelloAuth => {
+                self.greet(speaker, &[])
+            }
             ClientMessage::HelloAuth => return throw_out(speaker),
             ClientMessage::Get { id, references } => shelf.get(speaker, id, &references),
             ClientMessage::Query { id, limit, filter } => shelf.query(speaker, id, limit, &filter),
@@ -299,16 +325,15 @@ impl Visit {
             }
             ClientMessage::Unsubscribe { id } => shelf.unsubscribe(speaker, id),
             ClientMessage::Submission { record } => self.submission(speaker, &record),
-            ClientMessage::BlobGet { hash } => speaker.say(ServerMessage::BlobResult {
-                result: ResultCode::NotFound,
-                data_bytes: 0,
-                hash,
-            }),
-            ClientMessage::BlobSubmission { hash, .. } => {
-                speaker.say(ServerMessage::BlobSubmissionResult {
-                    result: ResultCode::TooLarge,
-                    hash,
-                })
+            ClientMessage::BlobGet { hash } => shelf.blob(speaker, hash),
+            ClientMessage::BlobSubmission { hash, data_bytes } => {
+                shelf.blob_begins(speaker, hash, data_bytes)
+            }
+            ClientMessage::Extension(request)
+                if self.has_extensions.load(Ordering::Relaxed)
+                    || shelf.fault == Fault::ExtensionsUngranted =>
+            {
+                return shelf.extension(speaker, &request);
             }
             ClientMessage::DhtLookup | ClientMessage::Extension(_) => {
                 unrecognized(speaker);
@@ -327,15 +352,22 @@ impl Visit {
         let (result, mut granted) = if is_second && fault != Fault::SecondHello {
             (ResultCode::Duplicate, Vec::new())
         } else {
-            let granted = apps.iter().copied().filter(|app| *app == 99);
-            (ResultCode::Success, granted.collect())
+            let is_served =
+                |app: &u32| *app == 99 || (*app == EXTENSION_APP && fault != Fault::Plain);
+            let granted: Vec<u32> = apps.iter().copied().filter(is_served).collect();
+            let has_extensions = granted.contains(&EXTENSION_APP);
+            self.has_extensions.store(has_extensions, Ordering::Relaxed);
+            (ResultCode::Success, granted)
         };
         if fault == Fault::GrantsMore {
             granted.push(1_234);
         }
         speaker.say(ServerMessage::HelloAck {
             result,
-            version: 0,
+            version: match fault {
+                Fault::HighVersion => 9,
+                _ => 0,
+            },
             apps: granted,
         });
     }
@@ -343,9 +375,12 @@ impl Visit {
     fn submission(&self, speaker: &Speaker, bytes: &Bytes) {
         let mut id_prefix: [u8; 32] = *bytes.first_chunk().unwrap_or(&[0; 32]);
         let result = match Record::parse(bytes.clone()) {
-            Ok(record) => self.shelf.submit(speaker, record),
+            _ if self.shelf.fault == Fault::ServesNobody => ResultCode::Unauthorized,
+            _ if self.shelf.fault == Fault::AllIsInvalid => ResultCode::Invalid,
+            Err(error) if self.shelf.believes(&error) => ResultCode::Accepted,
             Err(RecordError::TooLong { .. }) => ResultCode::TooLarge,
             Err(_) => ResultCode::Invalid,
+            Ok(record) => self.shelf.submit(speaker, record),
         };
         if self.shelf.fault == Fault::WrongPrefix {
             id_prefix.reverse();
@@ -366,13 +401,22 @@ impl Visit {
     }
 }
 
+/// Lets go what was held back, the last first.
+fn release((held, sent): &mut (UnboundedReceiver<Bytes>, UnboundedSender<Bytes>)) {
+    let mut replies: Vec<Bytes> = std::iter::from_fn(|| held.try_recv().ok()).collect();
+    replies.reverse();
+    for reply in replies {
+        sent.send(reply).ok();
+    }
+}
+
 fn throw_out(speaker: &Speaker) -> Then {
     let result = ResultCode::Invalid;
     speaker.say(ServerMessage::Closing { result });
     Then::EndConnection
 }
 
-fn unrecognized(speaker: &Speaker) -> Then {
+pub(super) fn unrecognized(speaker: &Speaker) -> Then {
     speaker.say(ServerMessage::Unrecognized);
     Then::EndStream
 }

@@ -1,6 +1,11 @@
 //! `mosaic conformance` against our server, against an honest double, and against doubles that break one rule each.
 
+mod bend;
 mod double;
+mod extras;
+mod families;
+mod fault;
+mod faults;
 mod lax;
 mod shelf;
 
@@ -9,11 +14,12 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use mosaicd::wire::SecretKey;
+use mosaicd::wire::{FilterBuilder, SecretKey};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use self::double::{Double, Fault};
+use self::double::Double;
+use self::fault::Fault;
 use crate::support::{DevServer, key};
 
 /// What a run said: exit code, and the verdict on each check with its reason.
@@ -88,6 +94,14 @@ impl Report {
     }
 }
 
+/// A file with that key, as `--user` wants it.
+fn key_file(home: &TempDir, name: &str, key: &SecretKey) -> String {
+    let path = home.path().join(name);
+    std::fs::write(&path, format!("{}\n", key.to_printable().as_str())).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 /// What cannot be tested over a transport whose connections are one stream.
 const ONE_STREAM: [&str; 3] = ["hello.twice.stream", "query.streams", "transport.streams"];
 
@@ -100,7 +114,7 @@ const NO_BLOBS: [&str; 4] = [
 ];
 
 /// What cannot be tested on a server without the extension messages and without key schedules.
-const PLAIN: [&str; 27] = [
+const PLAIN: [&str; 28] = [
     "encryption.author",
     "extension.body",
     "extension.info",
@@ -112,7 +126,6 @@ const PLAIN: [&str; 27] = [
     "extension.role-open.twice",
     "profile.signed-by-master",
     "schedule.attestation",
-    "schedule.entry",
     "schedule.out-of-use",
     "schedule.revocation-time",
     "schedule.revoked-from.before",
@@ -123,8 +136,10 @@ const PLAIN: [&str; 27] = [
     "schedule.revoked.signs",
     "schedule.revoked.stored",
     "schedule.signed-by-master",
+    "schedule.subkey.filters",
     "schedule.subkey.from-author",
     "schedule.subkey.reads",
+    "schedule.subkey.replaces",
     "schedule.subkey.signs",
     "schedule.tags",
     "schedule.unlisted.replaces",
@@ -151,11 +166,18 @@ async fn our_server_passes_over_quic_and_over_tcp() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_server_without_the_extension_passes_and_only_its_lines_are_skipped() {
-    let double = Double::start(Fault::None).await;
+    let double = Double::start(Fault::Plain).await;
     let skipped = [&PLAIN[..], &NO_BLOBS].concat();
     run(double.over_quic(), &[]).await.assert_passed(&skipped);
     let skipped = [&skipped[..], &ONE_STREAM].concat();
     run(double.over_tcp(), &[]).await.assert_passed(&skipped);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_honest_server_with_everything_passes() {
+    let double = Double::start(Fault::None).await;
+    run(double.over_quic(), &[]).await.assert_passed(&[]);
+    run(double.over_tcp(), &[]).await.assert_passed(&ONE_STREAM);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,13 +191,10 @@ async fn a_server_that_serves_two_users_alone_passes_as_them_and_nothing_fails_a
     );
     let arguments = ["--dev", "--set", "users.mode=list", "--set", &list];
     let server = DevServer::start_with(&arguments, "").await;
-    let file = |name: &str, key: &SecretKey| {
-        let path = home.path().join(name);
-        std::fs::write(&path, format!("{}\n", key.to_printable().as_str())).unwrap();
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (user, second) = (file("user", &user), file("second", &second));
+    let (user, second) = (
+        key_file(&home, "user", &user),
+        key_file(&home, "second", &second),
+    );
     let report = run(server.name(), &["--user", &user, "--second-user", &second]).await;
     assert_eq!(report.with("fail"), BTreeMap::new());
     let skipped = report.with("skip");
@@ -223,132 +242,60 @@ async fn where_there_is_no_server_or_another_one_the_run_ends_as_every_command_d
     assert_eq!(nothing.status.code(), Some(2));
 }
 
-/// A server with that fault fails on those lines and on no others.
-async fn check(fault: Fault, expected: &[&str]) {
-    check_with(fault, &[], expected).await;
-}
-
-async fn check_with(fault: Fault, options: &[&str], expected: &[&str]) {
+/// A server that differs from others, and breaks no rule by it.
+async fn check_honest(fault: Fault, options: &[&str], skipped: &[&str]) {
     let double = Double::start(fault).await;
-    let report = run(double.over_quic(), options).await;
-    let failed = report.with("fail");
-    let found: BTreeSet<&str> = failed.keys().copied().collect();
-    assert_eq!(
-        found,
-        expected.iter().copied().collect(),
-        "{fault:?}: {failed:?}"
-    );
-    assert_eq!(report.code, Some(1), "{fault:?}");
-    assert_eq!(report.summary["summary"], "fail");
+    run(double.over_quic(), options)
+        .await
+        .assert_passed(skipped);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_leaks_fails_on_the_lines_about_who_may_read() {
-    let same = [
-        "access.same.duplicate",
-        "access.same.get",
-        "access.same.limit",
-        "access.same.mixed",
-        "access.same.query",
-        "access.same.subscribe",
-    ];
-    let leaks = [
-        "access.author-only.address",
-        "access.author-only.get",
-        "access.author-only.live",
-        "access.author-only.query",
-        "access.author-only.subscribe",
-    ];
-    check(Fault::LeaksToStrangers, &[&leaks[..], &same].concat()).await;
-    let leaks = [
-        "access.tagged.address",
-        "access.tagged.get",
-        "access.tagged.live",
-        "access.tagged.query",
-        "access.tagged.subscribe",
-        "encryption.nobody-else",
-    ];
-    check(Fault::IgnoresTags, &leaks).await;
-    check(Fault::FirstTagOnly, &["access.tagged.second-tag"]).await;
+async fn what_no_page_forbids_fails_no_line() {
+    check_honest(Fault::RepliesInReverse, &["--only", "frame"], &[]).await;
+    check_honest(Fault::NoOperators, &["--only", "extension"], &[]).await;
+    let dated = ["schedule.revoked-from.dated"];
+    check_honest(Fault::RefusesFuture, &["--only", "schedule"], &dated).await;
+    check_honest(Fault::BlobsAreForUsers, &["--only", "blob"], &[]).await;
+
+    let double = Double::start(Fault::ServesNobody).await;
+    let options = ["--only", "record", "--only", "submission"];
+    let report = run(double.over_quic(), &options).await;
+    assert_eq!(report.with("fail"), BTreeMap::new());
+    assert!(report.with("skip").contains_key("record.payload"));
+
+    let double = Double::start(Fault::GoesOnAfterUnknown).await;
+    let options = ["--only", "frame.unknown", "--only", "extension"];
+    run(double.over_tcp(), &options).await.assert_passed(&[]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_reveals_by_another_reply_fails_on_the_lines_about_sameness() {
-    check(Fault::RefusesTheInvisible, &["access.same.get"]).await;
-    check(Fault::DuplicateTells, &["access.same.duplicate"]).await;
+async fn a_server_may_keep_its_blobs_for_those_it_serves() {
+    let only = ["--only", "blob"];
+    let open = ["--dev", "--set", "blobs.read=users"];
+    let server = DevServer::start_with(&open, "").await;
+    run(server.name(), &only).await.assert_passed(&[]);
+    server.stop_cleanly().await;
+
+    let (user, set) = (key(73), "users.mode=list");
+    let list = format!("users.list=[\"{}\"]", user.public());
+    let shut = [&open[..], &["--set", set, "--set", &list]].concat();
+    let server = DevServer::start_with(&shut, "").await;
+    run(server.name(), &only).await.assert_passed(&NO_BLOBS);
+    server.stop_cleanly().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_answers_out_of_order_fails_on_the_lines_about_order() {
-    check(Fault::OldestFirst, &["query.order", "subscribe.stored"]).await;
-    check(Fault::CompleteFirst, &["subscribe.stored"]).await;
-    check(Fault::NoLimit, &["query.limit", "query.order"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_acknowledges_before_storing_fails_on_the_lines_about_acknowledgement() {
-    let durable = ["submission.durable", "submission.durable.closed"];
-    check(Fault::StoresLater, &durable).await;
-    check(Fault::ForgetsOnClose, &["submission.durable.closed"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_with_faulty_subscriptions_fails_on_their_lines() {
-    check(Fault::CompleteTwice, &["subscribe.complete-once"]).await;
-    check(Fault::NeverUnsubscribes, &["subscribe.unsubscribe"]).await;
-    check(Fault::LiveTwice, &["subscribe.gap-free", "subscribe.live"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_takes_or_keeps_the_wrong_records_fails_on_their_lines() {
-    let signatures = [
-        "record.signature.other",
-        "record.signature.plain",
-        "record.signature.r",
-        "record.signature.r-canonical",
-        "record.signature.range",
-        "record.signature.s",
-    ];
-    check(Fault::BelievesSignatures, &signatures).await;
-    let replaceable = [
-        "submission.replaceable.equal",
-        "submission.replaceable.older",
-    ];
-    check(Fault::LastReplaces, &replaceable).await;
-    check(Fault::KeepsEphemeral, &["submission.ephemeral.heard"]).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_with_wrong_messages_fails_on_the_lines_about_messages() {
-    check(Fault::NothingIsSuccess, &["get.not-found"]).await;
-    check(Fault::SecondHello, &["hello.twice", "hello.twice.stream"]).await;
-    check(
-        Fault::AnswersBeforeHello,
-        &["hello.first", "hello.first.closing"],
-    )
-    .await;
-    check(Fault::GrantsMore, &["hello.applications"]).await;
-    check(Fault::WrongPrefix, &["submission.result"]).await;
-    check(Fault::DirtyBytes, &["frame.reserved.written"]).await;
-    // The end of the stream is waited for in vain.
-    let only = ["--only", "frame", "--only", "extension", "--wait", "5"];
-    let unknown = [
-        "extension.ungranted",
-        "extension.unknown",
-        "frame.unknown",
-        "frame.unknown.server",
-    ];
-    check_with(Fault::GoesOnAfterUnknown, &only, &unknown).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_is_lax_with_certificates_fails_on_the_lines_about_transport() {
-    let certificates = [
-        "transport.certificate.algorithm",
-        "transport.certificate.chain",
-        "transport.certificate.foreign",
-        "transport.certificate.issued",
-    ];
-    check(Fault::BelievesCertificates, &certificates).await;
-    check(Fault::OffersEarlyData, &["transport.early-data"]).await;
+async fn a_follower_elsewhere_of_a_user_who_was_named_fails_no_line() {
+    let home = TempDir::new().unwrap();
+    let user = key(74);
+    let file = key_file(&home, "user", &user);
+    let server = DevServer::start().await;
+    let follower = server.client(None).await;
+    let filter = FilterBuilder::new().authors([user.public()]).build();
+    let _following = follower.subscribe(filter.unwrap(), 0).await.unwrap();
+    let alone = "submission.ephemeral.alone";
+    let options = ["--only", alone, "--user", &file];
+    run(server.name(), &options).await.assert_passed(&[alone]);
+    server.stop_cleanly().await;
 }

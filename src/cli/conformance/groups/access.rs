@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 
-use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
-use super::super::talk::{Answer, Talk};
+use super::super::check::{Outcome, Stop, checks, ensure, failed};
+use super::super::talk::Answer;
+use super::super::ways::Way;
 use super::super::world::{
-    AUTHOR_AND_TAGGED, AUTHOR_ONLY, UNIQUE, Who, World, kind, record, signed,
+    AUTHOR_AND_TAGGED, AUTHOR_ONLY, UNIQUE, Who, World, kind, of_kinds, record, signed,
 };
-use crate::wire::{
-    Filter, FilterBuilder, Kind, Record, RecordBuilder, Reference, SecretKey, TagsBuilder,
-};
+use crate::wire::{Record, RecordBuilder, Reference, SecretKey, TagsBuilder};
 
 checks! {
     "access.everybody", "wire 3", |world| seen(world, Case::Everybody, Who::Anonymous),
@@ -22,9 +21,9 @@ checks! {
         "Nobody else gets it by address.";
     "access.author-only.query", "wire 3, 10", |world| hidden(world, Case::AuthorOnly, Way::Query),
         "Nobody else finds it with a QUERY.";
-    "access.author-only.subscribe", "wire 3, 10", |world| hidden(world, Case::AuthorOnly, Way::Stored),
+    "access.author-only.subscribe", "wire 3, 10", |world| hidden(world, Case::AuthorOnly, Way::Subscribe),
         "Nobody else finds it with a SUBSCRIBE.";
-    "access.author-only.live", "wire 3, 10", |world| hidden(world, Case::AuthorOnly, Way::Live),
+    "access.author-only.live", "wire 3, 10", |world| hidden_live(world, Case::AuthorOnly),
         "It reaches no subscription of anybody else.";
     "access.tagged.recipient", "wire 3", |world| seen(world, Case::Tagged, Who::Second),
         "A record for its author and the tagged is found by whom a notify tag names.";
@@ -36,9 +35,9 @@ checks! {
         "Nobody else gets it by address.";
     "access.tagged.query", "wire 3, 10", |world| hidden(world, Case::Tagged, Way::Query),
         "Nobody else finds it with a QUERY.";
-    "access.tagged.subscribe", "wire 3, 10", |world| hidden(world, Case::Tagged, Way::Stored),
+    "access.tagged.subscribe", "wire 3, 10", |world| hidden(world, Case::Tagged, Way::Subscribe),
         "Nobody else finds it with a SUBSCRIBE.";
-    "access.tagged.live", "wire 3, 10", |world| hidden(world, Case::Tagged, Way::Live),
+    "access.tagged.live", "wire 3, 10", |world| hidden_live(world, Case::Tagged),
         "It reaches no subscription of anybody else.";
     "access.same.get", "wire 10", |world| same_get(world),
         "The replies to a GET are byte for byte the same for a record that one may not see and for none.";
@@ -63,16 +62,6 @@ enum Case {
     Tagged,
     /// The same, and the notify tag is not the first one.
     SecondTag,
-}
-
-/// How one comes upon a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Id,
-    Address,
-    Query,
-    Stored,
-    Live,
 }
 
 impl Case {
@@ -106,11 +95,12 @@ impl Case {
 }
 
 async fn seen(world: &World, case: Case, who: Who) -> Outcome {
-    for way in [Way::Id, Way::Address, Way::Query, Way::Stored, Way::Live] {
+    for way in Way::ALL {
         let found = finds(world, case, who, way).await?;
         ensure(found, "the record", || format!("nothing of it ({way:?})"))?;
     }
-    Ok(())
+    let found = finds_live(world, case, who).await?;
+    ensure(found, "the record", || "nothing of it (live)".into())
 }
 
 async fn hidden(world: &World, case: Case, way: Way) -> Outcome {
@@ -121,46 +111,34 @@ async fn hidden(world: &World, case: Case, way: Way) -> Outcome {
     Ok(())
 }
 
+async fn hidden_live(world: &World, case: Case) -> Outcome {
+    for who in case.others() {
+        let found = finds_live(world, case, *who).await?;
+        ensure(!found, "nothing", || format!("the record, for {who:?}"))?;
+    }
+    Ok(())
+}
+
 /// Whether `who` comes upon a new record in that way.
 async fn finds(world: &World, case: Case, who: Who, way: Way) -> Result<bool, Stop> {
     let record = case.record(world)?;
-    if way == Way::Live {
-        return finds_live(world, &record, who).await;
-    }
     world.publish(Who::User, &record).await?;
     let mut talk = world.talk(who).await?;
-    finds_stored(&mut talk, &record, way).await
-}
-
-async fn finds_stored(talk: &mut Talk, record: &Record, way: Way) -> Result<bool, Stop> {
-    let records = match way {
-        Way::Id => talk.get(vec![Reference::Id(record.id())]).await?.records,
-        Way::Address => {
-            let address = Reference::Address(record.view().address());
-            talk.get(vec![address]).await?.records
-        }
-        Way::Query => talk.query(&of(&[record.view().kind()])?, 0).await?.records,
-        Way::Stored | Way::Live => talk.stored(&of(&[record.view().kind()])?).await?,
-    };
-    Ok(records.contains(record.bytes()))
+    way.finds(&mut talk, &record).await
 }
 
 /// A record for everybody is published behind it: when that has come, the first will come no more.
-async fn finds_live(world: &World, record: &Record, who: Who) -> Result<bool, Stop> {
+async fn finds_live(world: &World, case: Case, who: Who) -> Result<bool, Stop> {
+    let record = case.record(world)?;
     let marker = RecordBuilder::new(kind(UNIQUE)?, world.user.public());
     let marker = signed(marker, &world.user)?;
     let mut talk = world.talk(who).await?;
-    let filter = of(&[record.view().kind(), marker.view().kind()])?;
+    let filter = of_kinds([record.view().kind(), marker.view().kind()])?;
     let id = talk.subscribe(&filter).await?;
     talk.until_complete(id).await?;
-    world.publish(Who::User, record).await?;
+    world.publish(Who::User, &record).await?;
     world.publish(Who::User, &marker).await?;
     Ok(talk.until_record(id, &marker).await?.contains(&record.id()))
-}
-
-fn of(kinds: &[Kind]) -> Result<Filter, Stop> {
-    let filter = FilterBuilder::new().kinds(kinds.iter().copied()).build();
-    filter.map_err(|error| skipped(error.to_string()))
 }
 
 /// A private record of the user that is there, and one of the same kind of secret that is not.
@@ -224,9 +202,9 @@ async fn same_query(world: &World) -> Outcome {
     let [there, absent] = there_and_not(world).await?;
     for who in Case::AuthorOnly.others() {
         for limit in [0, 1] {
-            let filter = of(&[there.view().kind()])?;
+            let filter = of_kinds([there.view().kind()])?;
             let with = world.talk(*who).await?.query(&filter, limit).await?;
-            let filter = of(&[absent.view().kind()])?;
+            let filter = of_kinds([absent.view().kind()])?;
             let without = world.talk(*who).await?.query(&filter, limit).await?;
             same(&with, &without)?;
         }
@@ -240,7 +218,7 @@ async fn same_subscribe(world: &World) -> Outcome {
         let mut replies: Vec<Bytes> = Vec::new();
         for record in [&there, &absent] {
             let mut talk = world.talk(*who).await?;
-            talk.subscribe(&of(&[record.view().kind()])?).await?;
+            talk.subscribe(&of_kinds([record.view().kind()])?).await?;
             replies.push(talk.message().await?.1);
         }
         let [with, without] = replies.as_slice() else {
@@ -260,7 +238,7 @@ async fn same_limit(world: &World) -> Outcome {
     world.publish(Who::User, &public).await?;
     world.publish(Who::User, &private).await?;
     for who in Case::AuthorOnly.others() {
-        let answer = world.talk(*who).await?.query(&of(&kinds)?, 1).await?;
+        let answer = world.talk(*who).await?.query(&of_kinds(kinds)?, 1).await?;
         ensure(
             answer.records == [public.bytes()],
             "the record that is seen",

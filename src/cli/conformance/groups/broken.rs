@@ -1,13 +1,12 @@
 //! Records that break one rule each: every one is INVALID, and none is kept.
 
 use bytes::Bytes;
+use curve25519_dalek::edwards::EdwardsPoint;
+use curve25519_dalek::scalar::Scalar;
 
 use super::super::check::{Outcome, Stop, checks, ensure, failed};
-use super::super::talk::name;
-use super::super::world::{UNIQUE, Who, World, record, signed};
-use crate::wire::{
-    ClientMessage, Hash64, Record, Reference, ResultCode, SecretKey, ServerMessage, TagsBuilder,
-};
+use super::super::world::{UNIQUE, Who, World, judge_bad, record, signed};
+use crate::wire::{Hash64, Record, Reference, SecretKey, TagsBuilder};
 
 checks! {
     "record.id-hash", "wire 4", |world| broken(world, Break::IdHash),
@@ -34,6 +33,10 @@ checks! {
         "The author's key is none of the points of small order.";
     "record.author.not-canonical", "wire 1", |world| broken(world, Break::AuthorNotCanonical),
         "The author's key is canonically encoded.";
+    "record.signer.small-order", "wire 1", |world| broken(world, Break::SignerSmallOrder),
+        "The signing key is none of the points of small order.";
+    "record.signer.not-canonical", "wire 1", |world| broken(world, Break::SignerNotCanonical),
+        "The signing key is canonically encoded.";
     "record.truncated", "wire 4", |world| broken(world, Break::Truncated),
         "A record that lacks its last byte is refused.";
     "record.trailing", "wire 4", |world| broken(world, Break::Trailing),
@@ -59,7 +62,7 @@ checks! {
 }
 
 /// The rule that is broken. Those in the signed part are signed anew, so that it is the only one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Break {
     IdHash,
     IdTimestamp,
@@ -73,6 +76,8 @@ enum Break {
     Author,
     AuthorSmallOrder,
     AuthorNotCanonical,
+    SignerSmallOrder,
+    SignerNotCanonical,
     Truncated,
     Trailing,
     Short,
@@ -90,19 +95,7 @@ async fn broken(world: &World, rule: Break) -> Outcome {
     let good = good(world)?;
     let bad = break_rule(&good, &world.user, rule)?;
     let mut talk = world.talk(Who::User).await?;
-    let submission = ClientMessage::Submission {
-        record: bad.clone(),
-    };
-    talk.send(submission.encode()).await?;
-    let (message, _) = talk.message().await?;
-    let is_invalid = matches!(
-        message,
-        ServerMessage::SubmissionResult {
-            result: ResultCode::Invalid,
-            ..
-        }
-    );
-    ensure(is_invalid, "SUBMISSION RESULT (INVALID)", || name(&message))?;
+    judge_bad(talk.submit(&bad).await?)?;
     let claimed = bad.first_chunk().map(Reference::from_bytes);
     let Some(Ok(id)) = claimed else {
         return Ok(());
@@ -127,7 +120,7 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
         Break::IdTimestamp => flip(&mut bytes, 7, 1),
         Break::Payload => flip(&mut bytes, signature_at.saturating_sub(8), 1),
         Break::Tags => flip(&mut bytes, 160, 1),
-        Break::SignatureR => flip(&mut bytes, signature_at, 1),
+        Break::SignatureR => !put(&mut bytes, signature_at, &nonce().0),
         Break::SignatureS => flip(&mut bytes, signature_at + 32, 1),
         Break::SignatureRange => add_order(&mut bytes, signature_at + 32),
         Break::Author => flip(&mut bytes, 70, 1),
@@ -143,27 +136,21 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
             bytes.truncate(144);
             false
         }
-        Break::OtherSigner => {
-            put(&mut bytes, 96, SecretKey::generate().public().as_bytes());
-            true
-        }
-        Break::AuthorSmallOrder => {
-            let mut identity = [0; 32];
-            identity[0] = 1;
-            put(&mut bytes, 64, &identity);
-            true
-        }
+        Break::OtherSigner => put(&mut bytes, 96, SecretKey::generate().public().as_bytes()),
+        Break::AuthorSmallOrder => put(&mut bytes, 64, &NEUTRAL),
+        Break::SignerSmallOrder => put(&mut bytes, 96, &NEUTRAL),
+        Break::SignerNotCanonical => put(&mut bytes, 96, &NEUTRAL_NOT_CANONICAL),
         Break::AuthorNotCanonical => {
             // y = p + 3, which stands for y = 3.
             let mut key = [0xff; 32];
             key[0] = 0xf0;
             key[31] = 0x7f;
-            put(&mut bytes, 64, &key);
-            true
+            put(&mut bytes, 64, &key)
         }
         Break::TimestampBit => !flip(&mut bytes, 128, 0x80),
         Break::PayloadLength => !flip(&mut bytes, 150, 1),
-        Break::SignatureLength => !flip(&mut bytes, 146, 1),
+        // 63, which takes as much room as 64.
+        Break::SignatureLength => !flip(&mut bytes, 146, 0x7f),
         Break::ReservedFlag => !flip(&mut bytes, 136, 0x20),
         Break::FlagByte => !flip(&mut bytes, 137, 1),
         Break::Scheme => !flip(&mut bytes, 136, 0x40),
@@ -172,8 +159,10 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
         // From 11, everybody.
         Break::KindAccess => !flip(&mut bytes, 63, 0x04),
     };
-    if is_signed_anew {
-        sign(&mut bytes, key)?;
+    match rule {
+        Break::SignerSmallOrder | Break::SignerNotCanonical => sign(&mut bytes, by_nobody)?,
+        _ if is_signed_anew => sign(&mut bytes, |hash| *key.sign(hash).as_bytes())?,
+        _ => {}
     }
     Ok(bytes.into())
 }
@@ -182,12 +171,12 @@ fn break_rule(good: &Record, key: &SecretKey, rule: Break) -> Result<Bytes, Stop
 pub(super) fn with_ignored_flags(good: &Record, key: &SecretKey) -> Result<Bytes, Stop> {
     let mut bytes = good.bytes().to_vec();
     put(&mut bytes, 139, &[0xa5; 5]);
-    sign(&mut bytes, key)?;
+    sign(&mut bytes, |hash| *key.sign(hash).as_bytes())?;
     Ok(bytes.into())
 }
 
 /// Signs the record anew, whatever is in it, and gives it the ID that belongs to it.
-fn sign(bytes: &mut [u8], key: &SecretKey) -> Result<(), Stop> {
+fn sign(bytes: &mut [u8], signature: impl FnOnce(&Hash64) -> [u8; 64]) -> Result<(), Stop> {
     let signature_at = bytes.len().saturating_sub(SIGNATURE_BYTES);
     let part = bytes.get(ID_BYTES..signature_at);
     let hash = Hash64::of(part.ok_or_else(|| failed("a record", "fewer bytes"))?);
@@ -198,8 +187,25 @@ fn sign(bytes: &mut [u8], key: &SecretKey) -> Result<(), Stop> {
         8,
         hash.as_bytes().first_chunk::<40>().unwrap_or(&[0; 40]),
     );
-    put(bytes, signature_at, key.sign(&hash).as_bytes());
+    put(bytes, signature_at, &signature(&hash));
     Ok(())
+}
+
+/// What is a signature of anything for whoever takes the neutral point for a key: `8·k·A` is nothing
+/// then, so S is the nonce itself. No key has a part in it.
+fn by_nobody(_: &Hash64) -> [u8; 64] {
+    let (r, nonce) = nonce();
+    let mut signature = [0; 64];
+    put(&mut signature, 0, &r);
+    put(&mut signature, 32, nonce.as_bytes());
+    signature
+}
+
+/// Some R, and the nonce behind it.
+fn nonce() -> ([u8; 32], Scalar) {
+    let nonce = Hash64::of(&rand::random::<[u8; 32]>());
+    let nonce = Scalar::from_bytes_mod_order_wide(nonce.as_bytes());
+    (EdwardsPoint::mul_base(&nonce).compress().0, nonce)
 }
 
 /// Flips bits of the byte at `at`. Tells that the record is not to be signed anew.
@@ -210,11 +216,13 @@ fn flip(bytes: &mut [u8], at: usize, bits: u8) -> bool {
     false
 }
 
-fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
+/// Writes `value` at `at`. Tells that the record is to be signed anew.
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> bool {
     let place = bytes.iter_mut().skip(at);
     for (byte, new) in place.zip(value) {
         *byte = *new;
     }
+    true
 }
 
 /// Adds the order of the group to the little-endian number at `at`, which is below it. The equation
@@ -230,6 +238,21 @@ fn add_order(bytes: &mut [u8], at: usize) -> bool {
     false
 }
 
+/// The neutral point, y = 1.
+const NEUTRAL: [u8; 32] = {
+    let mut key = [0; 32];
+    key[0] = 1;
+    key
+};
+
+/// The same point, written as y = p + 1.
+const NEUTRAL_NOT_CANONICAL: [u8; 32] = {
+    let mut key = [0xff; 32];
+    key[0] = 0xee;
+    key[31] = 0x7f;
+    key
+};
+
 const ID_BYTES: usize = 48;
 const SIGNATURE_BYTES: usize = 64;
 
@@ -238,3 +261,31 @@ const ORDER: [u8; 32] = [
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signature, VerifyingKey};
+
+    use super::*;
+
+    /// So that nothing but the check of the key stands in the way of such a record.
+    #[test]
+    fn only_the_key_is_wrong_where_the_signing_key_is() {
+        let user = SecretKey::generate();
+        let good = signed(record(&user, UNIQUE).unwrap(), &user).unwrap();
+        for (rule, key) in [
+            (Break::SignerSmallOrder, NEUTRAL),
+            (Break::SignerNotCanonical, NEUTRAL_NOT_CANONICAL),
+        ] {
+            let bad = break_rule(&good, &user, rule).unwrap();
+            assert_eq!(bad[96..128], key);
+            let signature = bad.last_chunk::<64>().unwrap();
+            let hash = Hash64::of(&bad[48..bad.len() - 64]);
+            assert_eq!(bad[8..48], hash.as_bytes()[..40]);
+            // A verifier without the check, whatever the hash inside it: k is nothing either way.
+            let lax = VerifyingKey::from_bytes(&key).unwrap();
+            let signature = Signature::from_bytes(signature);
+            ed25519_dalek::Verifier::verify(&lax, hash.as_bytes(), &signature).unwrap();
+        }
+    }
+}

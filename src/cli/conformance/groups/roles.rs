@@ -2,9 +2,12 @@
 
 use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
 use super::super::talk::Talk;
-use super::super::world::{AUTHOR_AND_TAGGED, UNIQUE, Who, World, plain, record, signed, taken};
+use super::super::ways::Way;
+use super::super::world::{
+    AUTHOR_AND_TAGGED, UNIQUE, Who, World, of_kinds, plain, record, signed, taken,
+};
 use crate::base::Role;
-use crate::wire::{Record, Reference, ResultCode, SecretKey, TagsBuilder};
+use crate::wire::{ClientMessage, QueryId, Record, ResultCode, SecretKey, TagsBuilder};
 
 checks! {
     "outbox.accepts", "roles, Outbox", |world| outbox(world),
@@ -24,9 +27,9 @@ checks! {
     "encryption.recipient", "roles, Encryption", |world| recipient(world, Role::Encryption),
         "An encryption server serves them to their recipient, once authenticated.";
     "encryption.nobody-else", "roles, Encryption", |world| nobody_else(world),
-        "An encryption server delivers them to nobody else.";
+        "An encryption server delivers them to nobody else: by ID, address, QUERY, SUBSCRIBE, live.";
     "encryption.author", "roles, Encryption; ext", |world| author(world),
-        "On a stream bound to encryption not even their author reads them.";
+        "On a stream bound to encryption not even their author reads them, in any of these ways.";
 }
 
 /// A record of somebody unknown for the user: for everybody, or private.
@@ -41,10 +44,11 @@ fn letter(world: &World, role: Role, author: &SecretKey) -> Result<Record, Stop>
 
 /// Judges a refusal: the server's right, unless it says that it plays the role for this very user.
 fn judge(world: &World, role: Role, result: ResultCode) -> Outcome {
-    let must = world.is_user_given && world.says_open(role) == Some(true);
     match result {
         ResultCode::Accepted => Ok(()),
-        other if must => Err(failed("SUBMISSION RESULT (ACCEPTED)", other.to_string())),
+        other if world.must_take(role) => {
+            Err(failed("SUBMISSION RESULT (ACCEPTED)", other.to_string()))
+        }
         other => taken(other),
     }
 }
@@ -53,16 +57,26 @@ fn judge(world: &World, role: Role, result: ResultCode) -> Outcome {
 /// says nothing of this one.
 async fn talk_to(world: &World, who: Who, role: Role) -> Result<Talk, Stop> {
     let mut talk = world.talk(who).await?;
-    if world.info.is_some() {
-        talk.bind(role).await?;
+    if world.has_extensions() {
+        let bound = talk.bind(role).await?;
+        ensure_open(world, role, bound)?;
     }
     Ok(talk)
 }
 
-/// Has `who` hand in a record that is taken in that role, or ends the check.
+/// Ends the check where the role is not open.
+fn ensure_open(world: &World, role: Role, bound: ResultCode) -> Outcome {
+    match bound {
+        ResultCode::Success => Ok(()),
+        result if world.must_take(role) => Err(failed("ROLE STATUS (SUCCESS)", result.to_string())),
+        result => Err(skipped(format!("the role {role} is not open ({result})"))),
+    }
+}
+
+/// Has `who` hand in a record that the role must take, or ends the check.
 async fn publish(world: &World, who: Who, role: Role, record: &Record) -> Outcome {
     let mut talk = talk_to(world, who, role).await?;
-    taken(talk.submit(record.bytes()).await?)?;
+    judge(world, role, talk.submit(record.bytes()).await?)?;
     talk.fence().await
 }
 
@@ -76,13 +90,8 @@ async fn outbox_delivers(world: &World) -> Outcome {
     let record = plain(&world.user, UNIQUE)?;
     publish(world, Who::User, Role::Outbox, &record).await?;
     let mut talk = talk_to(world, Who::Anonymous, Role::Outbox).await?;
-    let found = gets(&mut talk, &record).await?;
+    let found = talk.gets(&record).await?;
     ensure(found, "the record", || "nothing of it".into())
-}
-
-async fn gets(talk: &mut Talk, record: &Record) -> Result<bool, Stop> {
-    let answer = talk.get(vec![Reference::Id(record.id())]).await?;
-    Ok(answer.records == [record.bytes()])
 }
 
 /// The author is unknown, and so is whoever brings the letter.
@@ -96,7 +105,7 @@ async fn recipient(world: &World, role: Role) -> Outcome {
     let record = letter(world, role, &SecretKey::generate())?;
     publish(world, Who::Anonymous, role, &record).await?;
     let mut talk = world.talk(Who::User).await?;
-    match (gets(&mut talk, &record).await?, role) {
+    match (talk.gets(&record).await?, role) {
         (true, _) => Ok(()),
         (false, Role::Inbox) => Err(skipped(
             "accepted, but not served: an inbox may withhold records until it has moderated them",
@@ -105,24 +114,82 @@ async fn recipient(world: &World, role: Role) -> Outcome {
     }
 }
 
-async fn nobody_else(world: &World) -> Outcome {
-    let record = letter(world, Role::Encryption, &SecretKey::generate())?;
-    publish(world, Who::Anonymous, Role::Encryption, &record).await?;
+/// A stream that is to get nothing, and what to call it.
+struct Reader {
+    name: String,
+    talk: Talk,
+}
+
+/// Streams of everybody but the recipient and the author: unbound, and bound to encryption where
+/// they may be.
+async fn others(world: &World) -> Result<Vec<Reader>, Stop> {
+    let mut readers = Vec::new();
     for who in [Who::Anonymous, Who::Stranger, Who::Second] {
-        let mut talk = world.talk(who).await?;
-        let found = gets(&mut talk, &record).await?;
-        ensure(!found, "nothing", || format!("the record, for {who:?}"))?;
+        readers.push(Reader {
+            name: format!("{who:?}"),
+            talk: world.talk(who).await?,
+        });
+        if world.has_extensions() {
+            let mut talk = world.talk(who).await?;
+            if talk.bind(Role::Encryption).await? == ResultCode::Success {
+                let name = format!("{who:?}, on a stream bound to encryption");
+                readers.push(Reader { name, talk });
+            }
+        }
     }
-    Ok(())
+    Ok(readers)
+}
+
+async fn nobody_else(world: &World) -> Outcome {
+    let author = SecretKey::generate();
+    nothing_for(world, &author, others(world).await?).await
 }
 
 async fn author(world: &World) -> Outcome {
     world.need_extensions()?;
     let author = SecretKey::generate();
-    let record = letter(world, Role::Encryption, &author)?;
-    publish(world, Who::Anonymous, Role::Encryption, &record).await?;
     let mut talk = world.fresh_as(&author).await?;
-    talk.bind(Role::Encryption).await?;
-    let found = gets(&mut talk, &record).await?;
-    ensure(!found, "nothing", || "the record".into())
+    let bound = talk.bind(Role::Encryption).await?;
+    ensure_open(world, Role::Encryption, bound)?;
+    let name = "its author".into();
+    nothing_for(world, &author, vec![Reader { name, talk }]).await
+}
+
+/// A letter of `author` comes to none of `readers`, be it stored or new.
+async fn nothing_for(world: &World, author: &SecretKey, mut readers: Vec<Reader>) -> Outcome {
+    let record = letter(world, Role::Encryption, author)?;
+    publish(world, Who::Anonymous, Role::Encryption, &record).await?;
+    for Reader { name, talk } in &mut readers {
+        for way in Way::ALL {
+            let found = way.finds(talk, &record).await?;
+            ensure(!found, "nothing", || {
+                format!("the record ({way:?}), for {name}")
+            })?;
+        }
+    }
+    let record = letter(world, Role::Encryption, author)?;
+    let filter = of_kinds([record.view().kind()])?;
+    let mut open: Vec<(Reader, QueryId)> = Vec::new();
+    for mut reader in readers {
+        let id = reader.talk.subscribe(&filter).await?;
+        // Who may not read at all is told so.
+        if reader.talk.until_settled(id).await?.1.is_none() {
+            open.push((reader, id));
+        }
+    }
+    // What its recipient has heard of is not still on its way to others.
+    let mut recipient = world.talk(Who::User).await?;
+    let heard = recipient.subscribe(&filter).await?;
+    recipient.until_complete(heard).await?;
+    publish(world, Who::Anonymous, Role::Encryption, &record).await?;
+    recipient.until_record(heard, &record).await?;
+    for (Reader { name, mut talk }, id) in open {
+        talk.send(ClientMessage::Unsubscribe { id }.encode())
+            .await?;
+        let (records, _) = talk.until_closed(id).await?;
+        ensure(records.is_empty(), "nothing", || {
+            format!("the record (live), for {name}")
+        })?;
+    }
+    Ok(())
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
 use super::super::talk::{Heard, Talk};
 use super::super::world::{
-    AUTHOR_ONLY, REPLACEABLE, UNIQUE, Who, World, kind, record, signed, taken,
+    AUTHOR_ONLY, REPLACEABLE, UNIQUE, Who, World, built, kind, record, signed, taken,
 };
+use crate::client::RawConnection;
 use crate::wire::{
-    Attestation, ClientMessage, KeyMarker, KeyScheduleBuilder, Kind, ListedKey, Record,
-    RecordBuilder, Reference, ResultCode, SecretKey, ServerMessage, Timestamp,
+    Attestation, ClientMessage, FilterBuilder, KeyMarker, KeyScheduleBuilder, Kind, ListedKey,
+    Record, RecordBuilder, Reference, ResultCode, SecretKey, ServerMessage, Timestamp,
 };
 
 checks! {
@@ -22,6 +23,10 @@ checks! {
         "Who signs in with an active subkey reads what its master may read.";
     "schedule.subkey.from-author", "wire 9", |world| from_author(world),
         "Who signs in with an active subkey is the author, for records marked FROM_AUTHOR.";
+    "schedule.subkey.filters", "wire 6, 9", |world| filters(world),
+        "A filter of author keys finds such a record by its master alone, one of signing keys by the subkey alone.";
+    "schedule.subkey.replaces", "wire 3, 9", |world| subkeys_replace(world),
+        "A record signed by one active subkey replaces an older one signed by another of the same master.";
     "schedule.unlisted.replaces", "wire 9", |world| unlisted(world),
         "A record signed by a key that the author does not list replaces no record of the author.";
     "schedule.revoked.signs", "wire 9", |world| revoked_signs(world, Revocation::Whole),
@@ -46,10 +51,8 @@ checks! {
         "A key schedule without the subkey tag of a key that it lists is INVALID.";
     "schedule.signed-by-master", "wire 9", |world| signed_by_other(world, Kind::KEY_SCHEDULE),
         "A key schedule that the master did not sign is INVALID.";
-    "schedule.attestation", "wire 9", |world| bad_payload(world, ATTESTATION_SIGNATURE_AT),
+    "schedule.attestation", "wire 9", |world| bad_attestation(world),
         "A key schedule with a bad attestation is INVALID.";
-    "schedule.entry", "wire 9", |world| bad_payload(world, ENTRY_KIND_AT),
-        "A key schedule with an entry of unknown kind is INVALID.";
     "profile.signed-by-master", "wire 9", |world| signed_by_other(world, Kind::PROFILE),
         "A profile that the master did not sign is INVALID.";
 }
@@ -70,10 +73,23 @@ impl Family {
 
     /// The schedule that lists the subkey with `marker`, dated `seconds` after the first one.
     fn schedule(&self, marker: KeyMarker, seconds: u64) -> Result<Record, Stop> {
-        let attestation = Attestation::sign(&self.subkey, self.master.public());
-        let builder = KeyScheduleBuilder::new(self.master.public())
-            .list(marker, ListedKey::Signing(attestation))
-            .map_err(|error| skipped(error.to_string()))?;
+        self.listing(&[&self.subkey], marker, seconds)
+    }
+
+    /// The same for those subkeys.
+    fn listing(
+        &self,
+        subkeys: &[&SecretKey],
+        marker: KeyMarker,
+        seconds: u64,
+    ) -> Result<Record, Stop> {
+        let mut builder = KeyScheduleBuilder::new(self.master.public());
+        for subkey in subkeys {
+            let attestation = Attestation::sign(subkey, self.master.public());
+            builder = builder
+                .list(marker, ListedKey::Signing(attestation))
+                .map_err(|error| skipped(error.to_string()))?;
+        }
         let record = builder.into_record();
         let record = record.map_err(|error| skipped(error.to_string()))?;
         let start = Timestamp::now().saturating_sub(Duration::from_secs(60));
@@ -96,17 +112,12 @@ impl Family {
     }
 }
 
-async fn gets(talk: &mut Talk, record: &Record) -> Result<bool, Stop> {
-    let answer = talk.get(vec![Reference::Id(record.id())]).await?;
-    Ok(answer.records == [record.bytes()])
-}
-
 async fn signs(world: &World) -> Outcome {
     let (family, mut talk) = Family::settle(world).await?;
     let record = family.by_subkey(UNIQUE)?;
     taken(talk.submit(record.bytes()).await?)?;
     let mut reader = world.talk(Who::Anonymous).await?;
-    let found = gets(&mut reader, &record).await?;
+    let found = reader.gets(&record).await?;
     ensure(found, "the record", || "nothing of it".into())
 }
 
@@ -115,7 +126,7 @@ async fn reads(world: &World) -> Outcome {
     let record = signed(record(&family.master, AUTHOR_ONLY)?, &family.master)?;
     taken(talk.submit(record.bytes()).await?)?;
     let mut device = world.fresh_as(&family.subkey).await?;
-    let found = gets(&mut device, &record).await?;
+    let found = device.gets(&record).await?;
     ensure(found, "the master's record", || "nothing of it".into())
 }
 
@@ -130,8 +141,32 @@ async fn from_author(world: &World) -> Outcome {
     })
 }
 
-async fn unlisted(world: &World) -> Outcome {
+async fn filters(world: &World) -> Outcome {
     let (family, mut talk) = Family::settle(world).await?;
+    let record = family.by_subkey(UNIQUE)?;
+    taken(talk.submit(record.bytes()).await?)?;
+    let (master, subkey) = (family.master.public(), family.subkey.public());
+    let of_kind = || FilterBuilder::new().kinds([record.view().kind()]);
+    let mut reader = world.talk(Who::Anonymous).await?;
+    for (filter, what, is_found) in [
+        (of_kind().authors([master]), "author is the master", true),
+        (of_kind().authors([subkey]), "author is the subkey", false),
+        (of_kind().signers([subkey]), "signer is the subkey", true),
+        (of_kind().signers([master]), "signer is the master", false),
+    ] {
+        let found = reader.query(&built(filter)?, 0).await?.records;
+        let is_right = found.contains(record.bytes()) == is_found;
+        let expected = match is_found {
+            true => format!("the record where the {what}"),
+            false => format!("nothing where the {what}"),
+        };
+        ensure(is_right, &expected, || format!("{} records", found.len()))?;
+    }
+    Ok(())
+}
+
+/// Two records of one replaceable address of the master, a second apart.
+fn older_and_newer(family: &Family, signers: [&SecretKey; 2]) -> Result<[Record; 2], Stop> {
     let kind = kind(REPLACEABLE)?;
     let start = Timestamp::now().saturating_sub(Duration::from_secs(10));
     let at = |seconds, key: &SecretKey| {
@@ -140,18 +175,45 @@ async fn unlisted(world: &World) -> Outcome {
             .timestamp(start.saturating_add(Duration::from_secs(seconds)));
         signed(record, key)
     };
-    let real = at(0, &family.master)?;
-    let forged = at(1, &SecretKey::generate())?;
-    taken(talk.submit(real.bytes()).await?)?;
-    let mut stranger = world.talk(Who::Stranger).await?;
-    stranger.submit(forged.bytes()).await?;
-    let address = Reference::Address(real.view().address());
+    let [older, newer] = signers;
+    Ok([at(0, older)?, at(1, newer)?])
+}
+
+async fn subkeys_replace(world: &World) -> Outcome {
+    let (family, mut talk) = Family::settle(world).await?;
+    let other = SecretKey::generate();
+    let both = family.listing(&[&family.subkey, &other], KeyMarker::ActiveSigning, 1)?;
+    taken(talk.submit(both.bytes()).await?)?;
+    let [older, newer] = older_and_newer(&family, [&family.subkey, &other])?;
+    taken(talk.submit(older.bytes()).await?)?;
+    taken(talk.submit(newer.bytes()).await?)?;
+    let address = Reference::Address(newer.view().address());
     let answer = talk.get(vec![address]).await?;
     ensure(
-        answer.records.contains(real.bytes()),
-        "the author's record",
-        || "it was replaced".into(),
+        answer.records == [newer.bytes()],
+        "the newer alone",
+        || match answer.records.contains(older.bytes()) {
+            true => "the older one".into(),
+            false => format!("{} records", answer.records.len()),
+        },
     )
+}
+
+async fn unlisted(world: &World) -> Outcome {
+    let (family, mut talk) = Family::settle(world).await?;
+    let unlisted = SecretKey::generate();
+    for (signer, name) in [(&family.master, "master"), (&family.subkey, "subkey")] {
+        let [real, forged] = older_and_newer(&family, [signer, &unlisted])?;
+        taken(talk.submit(real.bytes()).await?)?;
+        let mut stranger = world.talk(Who::Stranger).await?;
+        stranger.submit(forged.bytes()).await?;
+        let address = Reference::Address(real.view().address());
+        let answer = talk.get(vec![address]).await?;
+        let is_there = answer.records.contains(real.bytes());
+        let expected = format!("the record that the {name} signed");
+        ensure(is_there, &expected, || "it was replaced".into())?;
+    }
+    Ok(())
 }
 
 /// What a schedule says of a key that was lost.
@@ -183,7 +245,7 @@ async fn revoked_signs(world: &World, revocation: Revocation) -> Outcome {
     let record = family.by_subkey(UNIQUE)?;
     let result = talk.submit(record.bytes()).await?;
     ensure(!result.is_success(), "a refusal", || result.to_string())?;
-    let found = gets(&mut talk, &record).await?;
+    let found = talk.gets(&record).await?;
     ensure(!found, "nothing kept of it", || {
         "the record is served".into()
     })
@@ -195,7 +257,7 @@ async fn revoked_stored(world: &World) -> Outcome {
     taken(talk.submit(record.bytes()).await?)?;
     revoke(&family, &mut talk, Revocation::Whole).await?;
     let mut reader = world.talk(Who::Anonymous).await?;
-    let found = gets(&mut reader, &record).await?;
+    let found = reader.gets(&record).await?;
     ensure(!found, "nothing", || "the record is served still".into())
 }
 
@@ -204,12 +266,26 @@ async fn revoked_reads(world: &World) -> Outcome {
     let record = signed(record(&family.master, AUTHOR_ONLY)?, &family.master)?;
     taken(talk.submit(record.bytes()).await?)?;
     revoke(&family, &mut talk, Revocation::Whole).await?;
-    let Ok(mut device) = world.fresh_as(&family.subkey).await else {
-        // It is not even let in.
-        return Ok(());
-    };
-    let found = gets(&mut device, &record).await?;
-    ensure(!found, "nothing", || "the master's record".into())
+    match visit(world, &family.subkey).await {
+        Ok(mut device) => {
+            let found = device.gets(&record).await?;
+            ensure(!found, "nothing", || "the master's record".into())
+        }
+        Err(Stop::TooFast) => Err(Stop::TooFast),
+        // It is not even let in, unless nobody is at this moment.
+        Err(_) => world.fresh(Who::Anonymous).await.map(drop),
+    }
+}
+
+/// A stream of whoever holds `key`, who may be turned away: that is not tried again.
+async fn visit(world: &World, key: &SecretKey) -> Result<Talk, Stop> {
+    let connecting = RawConnection::connect(&world.target, Some(key), world.patience);
+    let connection = Box::pin(connecting)
+        .await
+        .map_err(|error| failed("a connection", super::super::super::error::chain(&error)))?;
+    let mut talk = world.stream_of(connection).await?;
+    talk.hello(Vec::new()).await?;
+    Ok(talk)
 }
 
 async fn revoked_open(world: &World) -> Outcome {
@@ -227,8 +303,11 @@ async fn revoked_open(world: &World) -> Outcome {
         Heard::Message(ServerMessage::Record { .. }, _) => {
             Err(failed("nothing", "the master's record"))
         }
-        // Closed, or answered as if it were not there.
-        _ => Ok(()),
+        // Answered as if it were not there.
+        Heard::Message(..) => Ok(()),
+        // Closed, unless the server is gone.
+        Heard::End(_) => world.fresh(Who::Anonymous).await.map(drop),
+        Heard::Data(_) => Err(failed("nothing", "data of a BLOB")),
     }
 }
 
@@ -245,7 +324,7 @@ async fn kept(world: &World, marker: KeyMarker) -> Outcome {
     taken(talk.submit(record.bytes()).await?)?;
     taken(talk.submit(family.schedule(marker, 1)?.bytes()).await?)?;
     let mut reader = world.talk(Who::Anonymous).await?;
-    let found = gets(&mut reader, &record).await?;
+    let found = reader.gets(&record).await?;
     ensure(found, "the record", || "nothing of it".into())
 }
 
@@ -256,8 +335,10 @@ async fn dated_later(world: &World) -> Outcome {
             .await?,
     )?;
     let later = Timestamp::now().saturating_add(HOUR.saturating_mul(2));
-    let record = record(&family.master, UNIQUE)?.timestamp(later);
-    let record = signed(record, &family.subkey)?;
+    let dated = |key| signed(record(&family.master, UNIQUE)?.timestamp(later), key);
+    // Where the master's is not taken either, a refusal shows nothing.
+    taken(talk.submit(dated(&family.master)?.bytes()).await?)?;
+    let record = dated(&family.subkey)?;
     let result = talk.submit(record.bytes()).await?;
     ensure(!result.is_success(), "a refusal", || result.to_string())
 }
@@ -302,12 +383,12 @@ async fn expect_invalid(talk: &mut Talk, record: &Record) -> Outcome {
     }
 }
 
-/// A schedule with another byte at `at` of its payload, signed by its master.
-async fn bad_payload(world: &World, at: usize) -> Outcome {
+/// A schedule with another byte in the signature of its attestation, signed by its master.
+async fn bad_attestation(world: &World) -> Outcome {
     let (family, mut talk) = Family::settle(world).await?;
     let schedule = family.schedule(KeyMarker::ActiveSigning, 1)?;
     let mut payload = schedule.view().payload().to_vec();
-    if let Some(byte) = payload.get_mut(at) {
+    if let Some(byte) = payload.get_mut(ATTESTATION_SIGNATURE_AT) {
         *byte ^= 0x40;
     }
     let tags = crate::wire::TagsBuilder::new().subkey(family.subkey.public());
@@ -319,9 +400,6 @@ async fn bad_payload(world: &World, at: usize) -> Outcome {
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
-
-/// The first byte of the first entry.
-const ENTRY_KIND_AT: usize = 0;
 
 /// The first byte of the signature in its attestation: entry header, then 72 bytes that are signed.
 const ATTESTATION_SIGNATURE_AT: usize = 16 + 72;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha512};
 
 use super::super::check::{Outcome, Stop, checks, failed};
 use super::super::made_up::{MadeUpKey, made_up};
-use super::super::world::{UNIQUE, World, plain, taken};
+use super::super::world::{UNIQUE, World, judge_bad, plain, taken};
 use crate::wire::{ContextHash, Hash64, Record, ResultCode};
 
 checks! {
@@ -120,16 +120,6 @@ fn signed_without_context(author: &MadeUpKey) -> Result<Bytes, Stop> {
     Ok(with_signature(&record, &signature))
 }
 
-/// Judges what came of a record with a bad signature. A server that refuses the visitor for another
-/// reason need not have looked at it.
-fn judge_bad(result: ResultCode) -> Outcome {
-    match result {
-        ResultCode::Invalid => Ok(()),
-        other if other.is_success() => Err(failed("INVALID", other.to_string())),
-        other => taken(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,15 +155,5 @@ mod tests {
             assert!(!checks.contains(&format!("world.{field}")), "{field}");
         }
         assert!(!checks.contains("Who::"));
-    }
-
-    #[test]
-    fn a_bad_signature_is_invalid_or_not_looked_at() {
-        assert_eq!(judge_bad(ResultCode::Invalid), Ok(()));
-        for taken in [ResultCode::Accepted, ResultCode::Duplicate] {
-            assert!(matches!(judge_bad(taken), Err(Stop::Failed { .. })));
-        }
-        let refused = judge_bad(ResultCode::Unauthorized);
-        assert!(matches!(refused, Err(Stop::Skipped(_))));
     }
 }

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
 use super::super::talk::{Talk, id_of, name};
 use super::super::world::{
-    EPHEMERAL, REPLACEABLE, UNIQUE, VERSIONED, Who, World, plain, record, signed, taken,
+    EPHEMERAL, REPLACEABLE, UNIQUE, VERSIONED, Who, World, built, of_kinds, plain, record, signed,
+    taken,
 };
-use crate::base::limits;
+use crate::base::{Role, limits};
 use crate::wire::{
     ClientMessage, FilterBuilder, Record, RecordBuilder, RecordId, Reference, ResultCode,
     ServerMessage, Timestamp,
@@ -59,9 +60,7 @@ async fn accepted(world: &World) -> Outcome {
     let mut talk = world.talk(Who::User).await?;
     match talk.submit(record.bytes()).await? {
         ResultCode::Accepted => Ok(()),
-        result
-            if world.is_user_given && world.says_open(crate::base::Role::Outbox) == Some(true) =>
-        {
+        result if world.must_take(Role::Outbox) => {
             Err(failed("SUBMISSION RESULT (ACCEPTED)", result.to_string()))
         }
         result => taken(result),
@@ -120,7 +119,7 @@ async fn durable(world: &World, is_closed: bool) -> Outcome {
 }
 
 async fn largest(world: &World) -> Outcome {
-    if let Some(info) = &world.info
+    if let Some(info) = world.info()
         && info.limits.record_bytes < limits::RECORD_MAX_BYTES as u64
     {
         return Err(skipped(
@@ -185,6 +184,23 @@ async fn at_address(world: &World, record: &Record) -> Result<Vec<RecordId>, Sto
     reader.get(vec![address]).await?.ids()
 }
 
+/// What is there of two records of one address and of a kind of their own, asked for in each way.
+async fn served(world: &World, records: [&Record; 2]) -> Result<[Vec<RecordId>; 4], Stop> {
+    let [first, _] = records;
+    let mut reader = world.talk(Who::Anonymous).await?;
+    let ids = records.map(|record| Reference::Id(record.id()));
+    let view = first.view();
+    let of_kind = of_kinds([view.kind()])?;
+    let of_author = FilterBuilder::new().authors([view.author()]);
+    let of_author = built(of_author.since(view.timestamp()).kinds([view.kind()]))?;
+    Ok([
+        at_address(world, first).await?,
+        reader.get(ids.to_vec()).await?.ids()?,
+        reader.query(&of_kind, 0).await?.ids()?,
+        reader.query(&of_author, 0).await?.ids()?,
+    ])
+}
+
 async fn kept(world: &World, flags: u16) -> Outcome {
     let records = pair(world, flags, [0, 1])?;
     for record in &records {
@@ -217,13 +233,19 @@ async fn replaced(world: &World, age: Age) -> Outcome {
     }
     let [loser, winner] = records;
     let only_winner = async || {
-        let found = at_address(world, &winner).await?;
-        ensure(found == [winner.id()], "the winner alone", || {
-            match found.contains(&loser.id()) {
-                true => "the other record".into(),
-                false => format!("{} records", found.len()),
-            }
-        })
+        let ways = ["by address", "by ID", "by kind", "by author"];
+        for (way, found) in ways
+            .into_iter()
+            .zip(served(world, [&loser, &winner]).await?)
+        {
+            ensure(found == [winner.id()], "the winner alone", || {
+                match found.contains(&loser.id()) {
+                    true => format!("the other record, {way}"),
+                    false => format!("{} records, {way}", found.len()),
+                }
+            })?;
+        }
+        Ok(())
     };
     if age != Age::Older {
         world.publish(Who::User, &loser).await?;
@@ -243,6 +265,10 @@ async fn ephemeral_alone(world: &World) -> Outcome {
     let mut talk = world.talk(Who::User).await?;
     match talk.submit(record.bytes()).await? {
         ResultCode::NoConsumers => Ok(()),
+        // Nobody but the run itself knows a key that was made up for it.
+        ResultCode::Accepted if world.is_user_given => Err(skipped(
+            "ACCEPTED: somebody may follow the user whose key was given",
+        )),
         ResultCode::Accepted => Err(failed("NO_CONSUMERS", "ACCEPTED")),
         other => taken(other),
     }
@@ -250,8 +276,7 @@ async fn ephemeral_alone(world: &World) -> Outcome {
 
 async fn ephemeral_heard(world: &World) -> Outcome {
     let record = plain(&world.user, EPHEMERAL)?;
-    let filter = FilterBuilder::new().kinds([record.view().kind()]).build();
-    let filter = filter.map_err(|error| skipped(error.to_string()))?;
+    let filter = of_kinds([record.view().kind()])?;
     let mut reader = world.talk(Who::Anonymous).await?;
     let id = reader.subscribe(&filter).await?;
     reader.until_complete(id).await?;

@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 
-use super::super::check::{Outcome, Stop, checks, ensure, failed, skipped};
-use super::super::talk::{id_of, name};
-use super::super::world::{UNIQUE, Who, World, kind, signed, taken};
+use super::super::check::{Outcome, Stop, checks, ensure, failed};
+use super::super::talk::{Talk, id_of, name};
+use super::super::world::{UNIQUE, Who, World, built, kind, of_kinds, signed, taken};
 use crate::wire::{
-    ClientMessage, Filter, FilterBuilder, Kind, QueryId, Record, RecordBuilder, RecordId,
-    ResultCode, ServerMessage,
+    ClientMessage, FilterBuilder, Kind, QueryId, Record, RecordBuilder, RecordId, ResultCode,
+    ServerMessage,
 };
 
 checks! {
     "subscribe.stored", "wire 7", |world| stored(world),
         "SUBSCRIBE brings the stored records, newest first, and behind them LOCALLY COMPLETE.";
+    "subscribe.limit", "wire 7", |world| limit(world),
+        "A limit keeps the newest of the stored records; LOCALLY COMPLETE comes all the same.";
     "subscribe.live", "wire 7", |world| live(world),
         "After LOCALLY COMPLETE each new match comes as it arrives, and nothing else.";
     "subscribe.gap-free", "wire 7", |world| gap_free(world),
@@ -25,11 +27,8 @@ checks! {
         "UNSUBSCRIBE of an unknown ID is answered QUERY CLOSED (NOT_FOUND).";
     "subscribe.replaced", "wire 10", |world| replaced(world),
         "A SUBSCRIBE with the ID of an open subscription takes its place.";
-}
-
-fn of_kinds<const N: usize>(kinds: [Kind; N]) -> Result<Filter, Stop> {
-    let filter = FilterBuilder::new().kinds(kinds).build();
-    filter.map_err(|error| skipped(error.to_string()))
+    "subscribe.replaced.query", "wire 10", |world| replaced_by_query(world),
+        "So does a QUERY.";
 }
 
 fn of_kind(world: &World, kind: Kind) -> Result<Record, Stop> {
@@ -39,8 +38,7 @@ fn of_kind(world: &World, kind: Kind) -> Result<Record, Stop> {
 
 async fn stored(world: &World) -> Outcome {
     let corpus = world.corpus().await?;
-    let filter = FilterBuilder::new().tags(corpus.tag_of_all()).build();
-    let filter = filter.map_err(|error| skipped(error.to_string()))?;
+    let filter = built(FilterBuilder::new().tags(corpus.tag_of_all()))?;
     let mut talk = world.talk(Who::Anonymous).await?;
     let id = talk.subscribe(&filter).await?;
     let found = talk.until_complete(id).await?;
@@ -50,6 +48,30 @@ async fn stored(world: &World) -> Outcome {
     ensure(found == newest, "5 records, newest first", || {
         format!("{} records, or another order", found.len())
     })
+}
+
+async fn limit(world: &World) -> Outcome {
+    let corpus = world.corpus().await?;
+    let filter = built(FilterBuilder::new().tags(corpus.tag_of_all()))?;
+    let mut talk = world.talk(Who::Anonymous).await?;
+    for limit in [1, 3] {
+        let id = talk.new_id();
+        let filter = filter.clone();
+        talk.send(ClientMessage::Subscribe { id, limit, filter }.encode())
+            .await?;
+        let found = talk.until_complete(id).await?;
+        let newest = corpus.records.iter().rev().map(Record::bytes);
+        let is_right = newest.take(usize::from(limit)).eq(&found);
+        let expected = format!("the {limit} newest, newest first");
+        ensure(is_right, &expected, || {
+            format!("{} records, or other ones", found.len())
+        })?;
+        // An end of it that the next one cannot be mistaken for.
+        talk.send(ClientMessage::Unsubscribe { id }.encode())
+            .await?;
+        talk.until_closed(id).await?;
+    }
+    Ok(())
 }
 
 async fn live(world: &World) -> Outcome {
@@ -152,8 +174,20 @@ async fn unsubscribe(world: &World) -> Outcome {
     ensure(result.is_success(), "QUERY CLOSED (SUCCESS)", || {
         result.to_string()
     })?;
-    world.publish(Who::User, &of_kind(world, kind)?).await?;
-    talk.fence().await
+    no_other(world, &mut talk, kind).await
+}
+
+/// No subscription to `kind` is left on the stream: one that is opened now gets the next record, and
+/// that comes for no other.
+async fn no_other(world: &World, talk: &mut Talk, kind: Kind) -> Outcome {
+    let id = talk.subscribe(&of_kinds([kind])?).await?;
+    talk.until_complete(id).await?;
+    let record = of_kind(world, kind)?;
+    world.publish(Who::User, &record).await?;
+    talk.until_record(id, &record).await?;
+    talk.send(ClientMessage::Unsubscribe { id }.encode())
+        .await?;
+    talk.until_closed(id).await.map(drop)
 }
 
 async fn unknown(world: &World) -> Outcome {
@@ -193,6 +227,28 @@ async fn replaced(world: &World) -> Outcome {
         "records of the new filter alone",
         || "one of the old filter".into(),
     )
+}
+
+async fn replaced_by_query(world: &World) -> Outcome {
+    let (old, new) = (kind(UNIQUE)?, kind(UNIQUE)?);
+    let stored = of_kind(world, new)?;
+    world.publish(Who::User, &stored).await?;
+    let mut talk = world.talk(Who::Anonymous).await?;
+    let id = talk.subscribe(&of_kinds([old])?).await?;
+    talk.until_complete(id).await?;
+    talk.fence().await?;
+    let query = ClientMessage::Query {
+        id,
+        limit: 0,
+        filter: of_kinds([new])?,
+    };
+    talk.send(query.encode()).await?;
+    let answer = talk.answer(id).await?;
+    let is_answered = answer.records == [stored.bytes()] && answer.result == ResultCode::Success;
+    ensure(is_answered, "the record that is asked for", || {
+        format!("{} records, {}", answer.records.len(), answer.result)
+    })?;
+    no_other(world, &mut talk, old).await
 }
 
 /// Records that arrive around a SUBSCRIBE.

@@ -17,8 +17,6 @@ checks! {
         "Names are not checked: a certificate in the form of the reference library is accepted.";
     "transport.certificate.dates", "wire 8", |world| accepted(world, Trial::Outdated),
         "Dates are not used: a certificate whose dates are past is accepted.";
-    "transport.certificate.chain", "wire 8", |world| refused(world, Trial::Chain),
-        "The certificate stands alone: one with somebody else's behind it is refused.";
     "transport.certificate.foreign", "wire 8", |world| refused(world, Trial::Foreign),
         "The handshake is signed by the certificate's key: somebody else's is refused.";
     "transport.certificate.issued", "wire 8", |world| refused(world, Trial::IssuedByAnother),
